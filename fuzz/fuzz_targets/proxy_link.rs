@@ -1,0 +1,38 @@
+//! A client may send what it likes on a link: the proxy's end answers by a violation and never panics.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use wire::{Kind, LinkState, Role};
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut link = LinkState::standby(Role::Proxy);
+    for pair in bytes.chunks_exact(2) {
+        let outcome = match pair[0] {
+            // What this end does, where it may.
+            0..=63 => {
+                let kind = [Kind::Offer, Kind::Gone, Kind::End, Kind::Abort][usize::from(pair[0] % 4)];
+                if link.is_standby() == matches!(kind, Kind::Offer | Kind::Gone)
+                    && (link.is_standby() || link.may_send())
+                {
+                    link.on_sent(kind);
+                }
+                Ok(())
+            }
+            64..=95 => {
+                link.on_payload_sent(usize::from(pair[1]).min(link.payload_allowance()));
+                Ok(())
+            }
+            96..=127 => link.on_payload_received(usize::from(pair[1]) * 257),
+            _ => match Kind::from_byte(pair[1] % 20) {
+                Ok(kind) => link.on_received(kind),
+                Err(_) => Ok(()),
+            },
+        };
+        // A violation ends the link.
+        if outcome.is_err() {
+            return;
+        }
+        assert_eq!(link.is_standby(), !link.may_send() && !link.may_receive());
+        assert!(link.may_send() || link.payload_allowance() == 0);
+    }
+});
