@@ -1,0 +1,155 @@
+//! The heart: a plain socket, of a partner or a station, and a link become one call.
+//!
+//! Each direction ends on its own. Bytes, then the end of the socket's stream become payload, then `End`; payload,
+//! then `End` become bytes, then FIN. An abort on either side becomes an abort on the other: a reset of the
+//! socket becomes `Abort`; `Abort`, or a link that stops without a word, becomes a reset. A call in which no
+//! byte moves is ended after `idle`, or after `reap` once one direction has ended.
+
+mod call;
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::net::tcp::ReadHalf;
+use tokio::time::timeout;
+use wire::limits::{FRAME_HEADER_BYTES, SETTLE_MS};
+use wire::{AbortReason, Frame, LinkState};
+
+use crate::buffer::Buffer;
+use crate::link::{Incoming, Link, LinkError};
+use crate::race::both;
+use crate::socket::{reset, reset_on_close};
+use call::Call;
+
+/// How long a call may be silent.
+#[derive(Clone, Copy, Debug)]
+pub struct JoinLimits {
+    /// A call in which no byte has moved for so long is ended; `None`: never.
+    pub idle: Option<Duration>,
+    /// The same once one direction has ended (`-T`).
+    pub reap: Duration,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Both directions ended in order.
+    Orderly,
+    /// It was aborted.
+    Aborted(AbortReason),
+    /// The link stopped without a word.
+    LinkBroken,
+}
+
+/// Which side a call was ended by, as seen from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndedBy {
+    /// The plain socket: the partner at the proxy, the station at the client.
+    Socket,
+    /// What is beyond the link.
+    Peer,
+    /// This daemon: the call was idle or the time to drain was over; or the link broke.
+    Ourselves,
+}
+
+/// What a call was.
+#[derive(Clone, Copy, Debug)]
+pub struct Joined {
+    /// How it ended.
+    pub end: End,
+    /// Who ended it: for an orderly end, who ended its direction first.
+    pub ended_by: EndedBy,
+    /// Payload bytes that came from the socket.
+    pub from_socket: u64,
+    /// Payload bytes that were handed to the socket.
+    pub to_socket: u64,
+}
+
+/// Carries an accepted call to its end. The socket is closed afterwards, by FIN or by reset as the call ended. The
+/// link's direction of this end is closed as well, though perhaps not flushed: see [`settle`], which also says
+/// whether the link is of any more use. It is not where it broke, where the peer did what is not permitted, or where
+/// the call had to be aborted after this end had said `End`: nothing but the end of the link tells the peer then.
+///
+/// `stop` ends the call by an abort when it becomes ready: the time to drain is over.
+pub async fn join<S: AsyncRead + AsyncWrite>(
+    mut socket: TcpStream,
+    link: &mut Link<S>,
+    state: &mut LinkState,
+    limits: JoinLimits,
+    stop: impl Future<Output = ()>,
+) -> Joined {
+    // A daemon that dies in the middle of a call must not let the station take it for the end of one.
+    reset_on_close(&socket, true);
+    let call = Call::new(*state);
+    let end = call.run(&mut socket, link, limits, stop).await;
+    *state = call.state.get();
+    let ended_by = match end {
+        End::Orderly => call.first_end.get().unwrap_or(EndedBy::Ourselves),
+        End::Aborted(AbortReason::Reset) if call.socket_failed.get() => EndedBy::Socket,
+        End::Aborted(_) if call.aborted_by_peer.get() => EndedBy::Peer,
+        End::Aborted(_) | End::LinkBroken => EndedBy::Ourselves,
+    };
+    if end == End::Orderly {
+        reset_on_close(&socket, false);
+        drop(socket);
+    } else {
+        reset(socket);
+    }
+    let cannot_say = !state.may_send() && state.may_receive();
+    if end == End::LinkBroken || (end != End::Orderly && cannot_say) {
+        link.writer.cut();
+    }
+    if state.may_send() {
+        let reason = match end {
+            End::Aborted(reason) if !call.aborted_by_peer.get() => reason,
+            _ => AbortReason::Answer,
+        };
+        abort(link, state, reason);
+    }
+    Joined { end, ended_by, from_socket: call.from_socket.get(), to_socket: call.to_socket.get() }
+}
+
+/// Queues `Abort` for this end's direction of a call.
+pub fn abort<S: AsyncRead + AsyncWrite>(link: &mut Link<S>, state: &mut LinkState, reason: AbortReason) {
+    link.writer.queue(&Frame::Abort(reason));
+    state.on_sent(wire::Kind::Abort);
+}
+
+/// After this end has closed its direction of a call: flushes, and discards what still comes until the peer has
+/// closed its own. The link is on standby afterwards. An error, or more than [`SETTLE_MS`], makes it unusable: drop
+/// it, so that the peer learns.
+pub async fn settle<S: AsyncRead + AsyncWrite>(
+    link: &mut Link<S>,
+    state: &mut LinkState,
+) -> Result<(), LinkError> {
+    let Link { reader, writer } = link;
+    let discard = async {
+        while !state.is_standby() {
+            match reader.next().await? {
+                Incoming::Payload(bytes) => state.on_payload_received(bytes.len())?,
+                Incoming::Frame(frame) => state.on_received(frame.kind())?,
+            }
+        }
+        Ok(())
+    };
+    let settled = both(discard, writer.flush());
+    let too_long = || Err(LinkError::Broken(io::ErrorKind::TimedOut.into()));
+    timeout(Duration::from_millis(SETTLE_MS), settled).await.unwrap_or_else(|_| too_long())
+}
+
+/// Reads from a socket into a buffer that is held only while there is something to read. The payload begins at
+/// [`FRAME_HEADER_BYTES`], so that a frame's header fits before it. A count of 0 is the end of the stream.
+pub async fn read_socket(socket: &mut ReadHalf<'_>) -> io::Result<(Buffer, usize)> {
+    loop {
+        socket.readable().await?;
+        let mut buffer = Buffer::take();
+        match socket.try_read(&mut buffer[FRAME_HEADER_BYTES..]) {
+            Ok(count) => return Ok((buffer, count)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

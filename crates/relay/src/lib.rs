@@ -1,0 +1,23 @@
+//! Bytes and sockets: what both daemons do with connections.
+//!
+//! * [`accept`]: an accept loop that survives running out of descriptors.
+//! * [`call_event`]: what the log says of a call.
+//! * [`connect()`]: names, both families, one deadline.
+//! * [`socket`]: the options of every socket, and how one is reset.
+//! * [`link`]: a stream between the daemons, cut into the frames of [`wire`].
+//! * [`join()`]: the heart: a plain socket and a link become one call.
+#![forbid(unsafe_code)]
+
+pub mod accept;
+pub mod buffer;
+pub mod call_event;
+pub mod connect;
+pub mod join;
+pub mod link;
+pub mod race;
+pub mod socket;
+
+pub use connect::{ConnectError, connect};
+pub use join::{End, EndedBy, JoinLimits, Joined, join};
+pub use link::{Incoming, Link, LinkError};
+pub use race::{Either, race};

@@ -1,0 +1,331 @@
+//! A stream between the daemons, cut into frames.
+//!
+//! Both halves are cancel-safe: a frame that was read in part or written in part is kept and continued at the
+//! next call, so a task may wait for a frame and for something else at the same time.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, ReadHalf, WriteHalf};
+use wire::limits::{BODY_BYTES_MAX, DATA_BYTES_MAX, FRAME_HEADER_BYTES};
+use wire::{Frame, Header, Kind, Malformed, Violation};
+
+use crate::buffer::{BUFFER_BYTES, Buffer};
+
+const _: () = assert!(FRAME_HEADER_BYTES + BODY_BYTES_MAX <= BUFFER_BYTES, "a frame fits into a buffer");
+
+/// Why a link or a control link is of no more use.
+#[derive(Debug)]
+pub enum LinkError {
+    /// The peer closed it in order, between two frames.
+    Closed,
+    /// It broke: a reset, a time-out, or an end in the middle of a frame or without the seal's own goodbye.
+    Broken(io::Error),
+    /// The peer sent what is no frame.
+    Malformed(Malformed),
+    /// The peer sent a frame out of turn.
+    Violation(Violation),
+}
+
+impl fmt::Display for LinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("closed by the other end"),
+            Self::Broken(error) => write!(f, "broken: {error}"),
+            Self::Malformed(malformed) => write!(f, "the other end sent {malformed}"),
+            Self::Violation(violation) => violation.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for LinkError {}
+
+impl From<io::Error> for LinkError {
+    fn from(error: io::Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+impl From<Malformed> for LinkError {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+impl From<Violation> for LinkError {
+    fn from(violation: Violation) -> Self {
+        Self::Violation(violation)
+    }
+}
+
+/// What came next on a link.
+pub enum Incoming<'a> {
+    /// A frame.
+    Frame(Frame),
+    /// A piece of payload, at least one byte.
+    Payload(&'a [u8]),
+}
+
+impl fmt::Debug for Incoming<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Frame(frame) => frame.fmt(f),
+            // Payload is nobody's business, least of all a log's.
+            Self::Payload(bytes) => write!(f, "Payload({} bytes)", bytes.len()),
+        }
+    }
+}
+
+/// A stream between the daemons.
+#[derive(Debug)]
+pub struct Link<S> {
+    /// Where frames come from.
+    pub reader: LinkReader<S>,
+    /// Where frames go.
+    pub writer: LinkWriter<S>,
+}
+
+impl<S: AsyncRead + AsyncWrite> Link<S> {
+    /// Takes a stream on which nothing was sent yet.
+    pub fn new(stream: S) -> Self {
+        let (reader, writer) = tokio::io::split(stream);
+        Self {
+            reader: LinkReader { half: reader, buffer: None, start: 0, end: 0, payload_left: 0 },
+            writer: LinkWriter {
+                half: writer,
+                payload: None,
+                payload_at: 0,
+                frames: Vec::new(),
+                frames_at: 0,
+                is_flushed: true,
+                is_cut: false,
+                bytes_written: 0,
+            },
+        }
+    }
+
+    /// Sends one frame at once.
+    pub async fn send(&mut self, frame: &Frame) -> Result<(), LinkError> {
+        self.writer.queue(frame);
+        self.writer.flush().await
+    }
+
+    /// Waits for a frame where no payload can come: on a control link, or on a link without a call.
+    pub async fn receive(&mut self) -> Result<Frame, LinkError> {
+        match self.reader.next().await? {
+            Incoming::Frame(frame) => Ok(frame),
+            Incoming::Payload(_) => Err(LinkError::Malformed(Malformed::Kind)),
+        }
+    }
+}
+
+/// The half of a link from which frames come.
+pub struct LinkReader<S> {
+    half: ReadHalf<S>,
+    /// Held only while it has bytes.
+    buffer: Option<Buffer>,
+    start: usize,
+    end: usize,
+    /// Bytes of the current `Data` frame that were not handed out yet.
+    payload_left: usize,
+}
+
+impl<S: AsyncRead> LinkReader<S> {
+    /// Waits for the next frame or the next piece of payload.
+    pub async fn next(&mut self) -> Result<Incoming<'_>, LinkError> {
+        loop {
+            if self.payload_left > 0 {
+                if self.start == self.end {
+                    self.fill().await?;
+                }
+                let piece = self.payload_left.min(self.end - self.start);
+                let range = self.start..self.start + piece;
+                self.start += piece;
+                self.payload_left -= piece;
+                return Ok(Incoming::Payload(self.buffer.as_deref().map_or(&[], |bytes| &bytes[range])));
+            }
+            match self.frame()? {
+                Some(frame) => return Ok(Incoming::Frame(frame)),
+                None if self.payload_left > 0 => {}
+                None => self.fill().await?,
+            }
+        }
+    }
+
+    /// Takes a whole frame out of the buffer if there is one. A `Data` header begins payload instead.
+    fn frame(&mut self) -> Result<Option<Frame>, LinkError> {
+        let bytes = self.buffer.as_deref().map_or(&[][..], |bytes| &bytes[self.start..self.end]);
+        let Some((header, rest)) = bytes.split_first_chunk::<FRAME_HEADER_BYTES>() else {
+            return Ok(None);
+        };
+        let header = Header::decode(*header)?;
+        if header.kind == Kind::Data {
+            self.start += FRAME_HEADER_BYTES;
+            self.payload_left = header.length;
+            return Ok(None);
+        }
+        let Some(body) = rest.get(..header.length) else {
+            return Ok(None);
+        };
+        let frame = Frame::decode(header.kind, body)?;
+        self.start += FRAME_HEADER_BYTES + header.length;
+        if self.start == self.end {
+            self.buffer = None;
+            (self.start, self.end) = (0, 0);
+        }
+        Ok(Some(frame))
+    }
+
+    /// Reads at least one byte more.
+    async fn fill(&mut self) -> Result<(), LinkError> {
+        poll_fn(|cx| self.poll_fill(cx)).await
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        let mut buffer = self.buffer.take().unwrap_or_else(Buffer::take);
+        if self.start > 0 {
+            buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        // There is room: a frame that is there in part is shorter than the buffer, and payload is handed out first.
+        debug_assert!(self.end < BUFFER_BYTES);
+        let mut room = ReadBuf::new(&mut buffer[self.end..]);
+        let outcome = Pin::new(&mut self.half).poll_read(cx, &mut room);
+        let count = room.filled().len();
+        if self.end + count > 0 {
+            self.buffer = Some(buffer);
+        }
+        ready!(outcome)?;
+        if count == 0 {
+            let is_between_frames = self.end == 0 && self.payload_left == 0;
+            let cut = || LinkError::Broken(io::ErrorKind::UnexpectedEof.into());
+            return Poll::Ready(Err(if is_between_frames { LinkError::Closed } else { cut() }));
+        }
+        self.end += count;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S> fmt::Debug for LinkReader<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LinkReader")
+            .field("holds_buffer", &self.buffer.is_some())
+            .field("bytes", &(self.end - self.start))
+            .field("payload_left", &self.payload_left)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The half of a link into which frames go. What was queued goes out in order; payload is never overtaken.
+pub struct LinkWriter<S> {
+    half: WriteHalf<S>,
+    payload: Option<(Buffer, usize)>,
+    payload_at: usize,
+    frames: Vec<u8>,
+    frames_at: usize,
+    /// Whether the stream has passed on everything that it was given: a seal keeps what the socket did not take.
+    is_flushed: bool,
+    is_cut: bool,
+    bytes_written: u64,
+}
+
+impl<S: AsyncWrite> LinkWriter<S> {
+    /// Queues a frame behind whatever has not been written yet.
+    pub fn queue(&mut self, frame: &Frame) {
+        self.is_flushed = false;
+        frame.encode(&mut self.frames);
+    }
+
+    /// Queues a `Data` frame whose payload is `payload_bytes` from [`FRAME_HEADER_BYTES`] on in `buffer`; the
+    /// header is put before it. Everything queued before must have been flushed.
+    pub fn queue_payload(&mut self, mut buffer: Buffer, payload_bytes: usize) {
+        assert!(self.is_flushed(), "payload is queued behind nothing");
+        assert!(payload_bytes <= DATA_BYTES_MAX);
+        buffer[..FRAME_HEADER_BYTES].copy_from_slice(&Header::data(payload_bytes).encode());
+        self.payload = Some((buffer, FRAME_HEADER_BYTES + payload_bytes));
+        self.payload_at = 0;
+        self.is_flushed = false;
+    }
+
+    /// Whether everything that was queued has been written, through the seal to the socket.
+    pub fn is_flushed(&self) -> bool {
+        self.is_flushed
+    }
+
+    /// Gives the link up: nothing of what was queued goes out any more, and every further flush fails.
+    pub(crate) fn cut(&mut self) {
+        self.payload = None;
+        self.frames.clear();
+        self.frames_at = 0;
+        self.is_cut = true;
+    }
+
+    /// Bytes that the stream has taken in the life of the link.
+    pub(crate) fn bytes_written(&self) -> u64 {
+        self.bytes_written
+    }
+
+    /// Writes out everything that was queued, through the seal to the socket.
+    pub async fn flush(&mut self) -> Result<(), LinkError> {
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// Says goodbye on the stream itself. Nothing can be sent afterwards.
+    pub async fn close(&mut self) -> Result<(), LinkError> {
+        self.flush().await?;
+        poll_fn(|cx| Pin::new(&mut self.half).poll_shutdown(cx)).await?;
+        Ok(())
+    }
+
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        if self.is_cut {
+            return Poll::Ready(Err(LinkError::Broken(io::ErrorKind::ConnectionAborted.into())));
+        }
+        if let Some((buffer, end)) = &self.payload {
+            let written = &mut self.bytes_written;
+            ready!(poll_write_all(&mut self.half, cx, &buffer[..*end], &mut self.payload_at, written))?;
+            self.payload = None;
+        }
+        let written = &mut self.bytes_written;
+        ready!(poll_write_all(&mut self.half, cx, &self.frames, &mut self.frames_at, written))?;
+        self.frames.clear();
+        self.frames_at = 0;
+        ready!(Pin::new(&mut self.half).poll_flush(cx))?;
+        self.is_flushed = true;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S> fmt::Debug for LinkWriter<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LinkWriter")
+            .field("holds_buffer", &self.payload.is_some())
+            .field("is_flushed", &self.is_flushed)
+            .field("is_cut", &self.is_cut)
+            .field("bytes_written", &self.bytes_written)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Writes `bytes` from `at` on, remembering in `at` how far it came and counting in `written`.
+fn poll_write_all<W: AsyncWrite + Unpin>(
+    half: &mut W,
+    cx: &mut Context<'_>,
+    bytes: &[u8],
+    at: &mut usize,
+    written: &mut u64,
+) -> Poll<io::Result<()>> {
+    while *at < bytes.len() {
+        let count = ready!(Pin::new(&mut *half).poll_write(cx, &bytes[*at..]))?;
+        if count == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        *at += count;
+        *written += count as u64;
+    }
+    Poll::Ready(Ok(()))
+}

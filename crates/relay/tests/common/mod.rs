@@ -1,0 +1,242 @@
+//! Two joins back to back: partner ⇄ join ⇄ link ⇄ join ⇄ station, with plain sockets at both ends.
+#![allow(dead_code, reason = "every test binary uses a part of this")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+pub(crate) mod stream;
+
+use std::future::{Future, pending};
+use std::io;
+use std::time::Duration;
+
+use relay::join::settle;
+use relay::{JoinLimits, Joined, Link, LinkError, join};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest, duplex};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use wire::{CallId, Frame, LinkState, Role};
+
+pub(crate) use stream::{Random, Stream, chopped};
+
+/// Far beyond any load.
+const FAR: Duration = Duration::from_secs(120);
+
+/// No bound at all.
+pub(crate) const UNBOUNDED: JoinLimits = JoinLimits { idle: None, reap: Duration::from_secs(3600) };
+
+/// One end of a link between two calls.
+pub(crate) struct Side {
+    pub(crate) link: Link<Stream>,
+    pub(crate) state: LinkState,
+}
+
+impl Side {
+    pub(crate) fn new(stream: Stream, role: Role) -> Self {
+        Self { link: Link::new(stream), state: LinkState::standby(role) }
+    }
+
+    /// A proxy's end on which a call has been accepted already; the test plays the other end.
+    pub(crate) fn accepted(stream: Stream) -> Self {
+        let mut side = Self::new(stream, Role::Proxy);
+        side.state.on_sent(wire::Kind::Offer);
+        side.state.on_received(wire::Kind::Accept).unwrap();
+        side
+    }
+}
+
+/// What the link between the two joins is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Medium {
+    /// A loopback connection.
+    Tcp,
+    /// Memory that holds so many bytes in each direction.
+    Memory(usize),
+    /// The same, but it moves 1 to `most` bytes at a time and is often not ready.
+    Chopped {
+        /// Of the pattern.
+        seed: u64,
+        /// Bytes at a time.
+        most: usize,
+    },
+}
+
+/// A link on standby: the proxy's end and the client's.
+pub(crate) async fn standby(medium: Medium) -> (Side, Side) {
+    let (proxy, client): (Stream, Stream) = match medium {
+        Medium::Tcp => {
+            let (a, b) = tcp_pair().await;
+            (Box::new(a), Box::new(b))
+        }
+        Medium::Memory(bytes) => {
+            let (a, b) = duplex(bytes);
+            (Box::new(a), Box::new(b))
+        }
+        Medium::Chopped { seed, most } => {
+            let (a, b) = duplex(most.max(16));
+            (chopped(a, seed, most), chopped(b, seed + 1, most))
+        }
+    };
+    (Side::new(proxy, Role::Proxy), Side::new(client, Role::Client))
+}
+
+/// Offers a call on a link and accepts it.
+pub(crate) async fn set_up(proxy: &mut Side, client: &mut Side) {
+    let offer = Frame::Offer {
+        call: CallId(7),
+        listener: "plain".parse().unwrap(),
+        partner: "192.0.2.1:3305".parse().unwrap(),
+    };
+    pass(proxy, client, &offer).await;
+    pass(client, proxy, &Frame::Accept(CallId(7))).await;
+}
+
+async fn pass(from: &mut Side, to: &mut Side, frame: &Frame) {
+    from.state.on_sent(frame.kind());
+    let (sent, received) = tokio::join!(from.link.send(frame), to.link.receive());
+    sent.unwrap();
+    to.state.on_received(received.unwrap().kind()).unwrap();
+}
+
+/// What one end says of a call: how it went, and the link if it can be used again.
+pub(crate) type Outcome = (Joined, Result<Side, LinkError>);
+
+/// A call under way.
+pub(crate) struct Call {
+    pub(crate) partner: TcpStream,
+    pub(crate) station: TcpStream,
+    pub(crate) proxy: JoinHandle<Outcome>,
+    pub(crate) client: JoinHandle<Outcome>,
+}
+
+impl Call {
+    /// A call on a fresh link without any bound.
+    pub(crate) async fn over(medium: Medium) -> Self {
+        Self::bounded(medium, UNBOUNDED, UNBOUNDED).await
+    }
+
+    /// A call on a fresh link with the bounds of the proxy and the client.
+    pub(crate) async fn bounded(medium: Medium, proxy: JoinLimits, client: JoinLimits) -> Self {
+        let (proxy_side, client_side) = standby(medium).await;
+        Self::on((proxy_side, proxy), (client_side, client)).await
+    }
+
+    /// The next call on a link.
+    pub(crate) async fn on(proxy: (Side, JoinLimits), client: (Side, JoinLimits)) -> Self {
+        let ((mut proxy, proxy_limits), (mut client, client_limits)) = (proxy, client);
+        set_up(&mut proxy, &mut client).await;
+        let (partner, at_proxy) = tcp_pair().await;
+        let (station, at_client) = tcp_pair().await;
+        Self {
+            partner,
+            station,
+            proxy: carry(at_proxy, proxy, proxy_limits, pending()),
+            client: carry(at_client, client, client_limits, pending()),
+        }
+    }
+
+    /// Both ends' outcomes, when both plain sockets are done with.
+    pub(crate) async fn outcomes(self) -> (Outcome, Outcome) {
+        drop((self.partner, self.station));
+        (soon(self.proxy).await.unwrap(), soon(self.client).await.unwrap())
+    }
+}
+
+/// Joins and settles in a task of its own, as a daemon does. A link that cannot be used again is dropped.
+pub(crate) fn carry(
+    socket: TcpStream,
+    mut side: Side,
+    limits: JoinLimits,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<Outcome> {
+    tokio::spawn(async move {
+        let joined = join(socket, &mut side.link, &mut side.state, limits, stop).await;
+        let settled = settle(&mut side.link, &mut side.state).await;
+        (joined, settled.map(|()| side))
+    })
+}
+
+/// Both ends of a loopback connection.
+pub(crate) async fn tcp_pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (connected, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+    let (connected, accepted) = (connected.unwrap(), accepted.unwrap().0);
+    connected.set_nodelay(true).unwrap();
+    accepted.set_nodelay(true).unwrap();
+    (connected, accepted)
+}
+
+/// Waits for what must happen, but not for ever.
+pub(crate) async fn soon<T>(event: impl Future<Output = T>) -> T {
+    tokio::time::timeout(FAR, event).await.expect("what was waited for has not happened")
+}
+
+/// Reads until FIN. Anything else is a failure.
+pub(crate) async fn read_until_fin(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    soon(stream.read_to_end(&mut bytes)).await.expect("an end in order");
+    bytes
+}
+
+/// Reads until the reset, which must come and must not come as FIN.
+pub(crate) async fn read_until_reset(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let error = soon(stream.read_to_end(&mut bytes)).await.expect_err("a reset, not FIN");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
+    bytes
+}
+
+/// Waits for the reset of a stream whose peer has sent FIN already, so that reading does not tell (EPIPE).
+pub(crate) async fn reset_after_fin(stream: &TcpStream) {
+    soon(stream.ready(Interest::ERROR)).await.unwrap();
+    assert!(stream.take_error().unwrap().is_some());
+}
+
+/// Writes and ends this direction.
+pub(crate) async fn write_and_end(stream: &mut (impl AsyncWriteExt + Unpin), bytes: &[u8]) {
+    soon(stream.write_all(bytes)).await.unwrap();
+    stream.shutdown().await.unwrap();
+}
+
+/// Moves one byte from one end of a call to the other and waits until it is there.
+pub(crate) async fn move_byte(from: &mut TcpStream, to: &mut TcpStream) {
+    from.write_all(b"x").await.unwrap();
+    assert_eq!(to.read_u8().await.unwrap(), b'x');
+}
+
+/// `count` bytes that do not repeat.
+pub(crate) fn payload(seed: u64, count: usize) -> Vec<u8> {
+    let mut random = Random(seed);
+    let mut bytes: Vec<u8> = (0..count.div_ceil(8)).flat_map(|_| random.next().to_le_bytes()).collect();
+    bytes.truncate(count);
+    bytes
+}
+
+/// Compares without printing megabytes.
+pub(crate) fn assert_same(got: &[u8], expected: &[u8], what: &str) {
+    let differ = got.iter().zip(expected).position(|(a, b)| a != b);
+    assert!(
+        got == expected,
+        "{what}: {} of {} bytes, first difference at {differ:?}",
+        got.len(),
+        expected.len()
+    );
+}
+
+/// While this is alive a paused clock stands still, whatever the runtime waits for; only `advance` moves it. A test
+/// that has come to a standstill gets its clock back, and fails by what waits on it.
+pub(crate) struct HeldClock(Option<std::sync::mpsc::Sender<()>>);
+
+impl HeldClock {
+    pub(crate) fn new() -> Self {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        // A paused clock does not run by itself while there is blocking work.
+        tokio::task::spawn_blocking(move || receiver.recv_timeout(FAR));
+        Self(Some(sender))
+    }
+}
+
+impl Drop for HeldClock {
+    fn drop(&mut self) {
+        self.0.take();
+    }
+}

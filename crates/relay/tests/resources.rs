@@ -1,0 +1,92 @@
+//! What a call costs: no buffer while it is idle, and a bounded number of bytes while nobody reads (trap 16).
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Call, Medium, UNBOUNDED, move_byte, read_until_fin, soon, standby};
+use relay::buffer::Buffer;
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+#[tokio::test]
+async fn calls_that_are_idle_hold_no_buffer() {
+    for medium in [Medium::Tcp, Medium::Memory(1 << 16)] {
+        let mut calls = Vec::new();
+        for number in 0..50 {
+            let mut call = Call::over(medium).await;
+            soon(move_byte(&mut call.partner, &mut call.station)).await;
+            soon(move_byte(&mut call.station, &mut call.partner)).await;
+            // A third of them is half-closed on either side.
+            if number % 3 == 1 {
+                call.partner.shutdown().await.unwrap();
+                assert_eq!(soon(call.station.read(&mut [0])).await.unwrap(), 0);
+            }
+            if number % 3 == 2 {
+                call.station.shutdown().await.unwrap();
+                assert_eq!(soon(call.partner.read(&mut [0])).await.unwrap(), 0);
+            }
+            calls.push(call);
+        }
+        // All of them run on this thread, and have come to rest when this goes on.
+        tokio::task::yield_now().await;
+        assert_eq!(Buffer::held(), 0);
+    }
+}
+
+#[tokio::test]
+async fn links_on_standby_hold_no_buffer() {
+    let mut links = Vec::new();
+    for _ in 0..50 {
+        let (proxy, client) = standby(Medium::Memory(1 << 16)).await;
+        let mut call = Call::on((proxy, UNBOUNDED), (client, UNBOUNDED)).await;
+        soon(move_byte(&mut call.partner, &mut call.station)).await;
+        call.partner.shutdown().await.unwrap();
+        call.station.shutdown().await.unwrap();
+        let ((_, proxy), (_, client)) = call.outcomes().await;
+        links.push((proxy.unwrap(), client.unwrap()));
+    }
+    assert_eq!(Buffer::held(), 0);
+}
+
+/// Keeps the kernel's part of what a call holds small, so that ours shows.
+fn small(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    socket.set_recv_buffer_size(32 * 1024).unwrap();
+    socket.set_send_buffer_size(32 * 1024).unwrap();
+}
+
+/// The clock is paused: it runs on only when nothing else can, which is how the writer's standstill shows.
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_does_not_read_stops_the_writer() {
+    for to_station in [true, false] {
+        let mut call = Call::over(Medium::Memory(10_000)).await;
+        small(&call.partner);
+        small(&call.station);
+        let (from, to) = if to_station {
+            (&mut call.partner, &mut call.station)
+        } else {
+            (&mut call.station, &mut call.partner)
+        };
+        let mut written: u64 = 0;
+        let piece = [9; 4096];
+        while let Ok(count) = timeout(Duration::from_secs(60), from.write(&piece)).await {
+            written += count.unwrap() as u64;
+            assert!(written < 8 << 20, "the writer is not stopped");
+        }
+        let held = Buffer::held();
+        assert!(held <= 2, "{held} buffers in a call that is stuck in one direction");
+
+        // The other direction is free all the while.
+        move_byte(to, from).await;
+        // And once the reader reads, everything arrives.
+        from.shutdown().await.unwrap();
+        let got = read_until_fin(to).await;
+        assert_eq!(got.len() as u64, written);
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(Buffer::held(), 0);
+    }
+}
