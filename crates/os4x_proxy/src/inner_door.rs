@@ -1,0 +1,160 @@
+//! The internal port: a handshake, the first frame, and then a session or a link.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use daemon::rate::{RateLimit, Verdict};
+use relay::accept::accept_loop;
+use relay::{Either, Link, LinkError, race, socket};
+use seal::{Acceptor, HandshakeError, Sealed, TlsStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+use tracing::warn;
+use wire::permit::{State, permitted};
+use wire::{CallId, CallToken, Frame, PeerKey, SessionId, Violation, limits};
+
+use crate::call_link::{self, Surroundings};
+use crate::handshakes::Handshakes;
+use crate::session;
+use crate::switchboard::Event;
+
+/// Orders that may wait for a link: a claim that is gone, and the offer that follows on the same link.
+const ORDERS_MAX: usize = 4;
+/// Lines in the log about strangers and broken handshakes, of each kind and minute.
+const COMPLAINTS_PER_MINUTE: u32 = 10;
+
+/// What the door needs to know of the configuration, and what changes with it.
+pub(crate) struct Lock {
+    /// Answers handshakes with the key and the list in force.
+    pub(crate) acceptor: Acceptor,
+    /// The file in which trusted clients are listed, for what the log says.
+    pub(crate) authorized_path: PathBuf,
+}
+
+/// Serves the internal port for ever; drop the future to close it.
+pub(crate) async fn serve(listener: TcpListener, lock: watch::Receiver<Arc<Lock>>, around: Surroundings) {
+    let handshakes = Handshakes::default();
+    let complaints = Arc::new(Mutex::new(RateLimit::new(COMPLAINTS_PER_MINUTE, Duration::from_secs(60))));
+    let take = |stream: TcpStream, address: SocketAddr| {
+        let place = handshakes.enter(address.ip());
+        let visitor = Visitor {
+            address: SocketAddr::new(address.ip().to_canonical(), address.port()),
+            lock: lock.borrow().clone(),
+            around: around.clone(),
+            complaints: complaints.clone(),
+        };
+        tokio::spawn(async move {
+            let step = visitor.around.times.borrow().step;
+            let bound = step.min(Duration::from_millis(limits::HANDSHAKE_MS_MAX));
+            let entered = timeout(bound, race(visitor.enter(stream, step), place.taken_away())).await;
+            drop(place);
+            match entered {
+                Ok(Either::Left(Some((link, key, frame)))) => visitor.admit(link, key, frame, step).await,
+                Ok(Either::Left(None)) => {}
+                Ok(Either::Right(())) => visitor.complain("overrun", "gave way to a newer handshake"),
+                Err(_) => visitor.complain("slow", "did not finish the handshake in time"),
+            }
+        });
+    };
+    match accept_loop(&listener, take).await {}
+}
+
+/// A connection at the internal port before it is known what it is.
+struct Visitor {
+    address: SocketAddr,
+    lock: Arc<Lock>,
+    around: Surroundings,
+    complaints: Arc<Mutex<RateLimit>>,
+}
+
+impl Visitor {
+    /// The handshake and the first frame.
+    async fn enter(
+        &self,
+        stream: TcpStream,
+        step: Duration,
+    ) -> Option<(Link<TlsStream<TcpStream>>, PeerKey, Frame)> {
+        // A peer that has gone already is noticed by the handshake.
+        let _ = socket::tune(&stream, step);
+        let Sealed { stream, peer } = match self.lock.acceptor.accept(stream).await {
+            Ok(sealed) => sealed,
+            Err(HandshakeError::UnknownKey(key)) => {
+                self.complain("unknown", &seal::unknown_client(&key, &self.lock.authorized_path));
+                return None;
+            }
+            Err(error) => {
+                self.complain("handshake", &error.to_string());
+                return None;
+            }
+        };
+        let mut link = Link::new(stream);
+        match link.receive().await {
+            Ok(frame) => Some((link, PeerKey(*peer.as_bytes()), frame)),
+            // It came, proved who it is, and left: a client that was ended, or a check.
+            Err(LinkError::Closed) => None,
+            Err(error) => {
+                self.complain("first frame", &error.to_string());
+                None
+            }
+        }
+    }
+
+    async fn admit<S: AsyncRead + AsyncWrite>(
+        self,
+        link: Link<S>,
+        key: PeerKey,
+        first: Frame,
+        step: Duration,
+    ) {
+        let kind = first.kind();
+        if !permitted(State::DoorOpened, kind) {
+            let violation = Violation { state: State::DoorOpened, kind };
+            return self.complain("first frame", &violation.to_string());
+        }
+        match first {
+            Frame::Hello(hello) => {
+                session::serve(link, key, self.address, hello, self.around.board, step).await;
+            }
+            Frame::Standby(session) => self.admit_link(link, key, session, None).await,
+            Frame::Claim { session, call, token } => {
+                self.admit_link(link, key, session, Some((call, token))).await;
+            }
+            _ => {}
+        }
+    }
+
+    async fn admit_link<S: AsyncRead + AsyncWrite>(
+        self,
+        link: Link<S>,
+        key: PeerKey,
+        session: SessionId,
+        claim: Option<(CallId, CallToken)>,
+    ) {
+        let (orders, ordered) = mpsc::channel(ORDERS_MAX);
+        let (answer, answered) = oneshot::channel();
+        self.around.board.tell(Event::Link { key, session, claim, orders, answer }).await;
+        match answered.await {
+            Ok(Ok(id)) => call_link::serve(link, id, ordered, self.around).await,
+            // It may be late: a session that has just ended. The client notices by the end of the link.
+            Ok(Err(denied)) => {
+                tracing::debug!(address = %self.address, %session, ?denied, "link not admitted");
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Says in the log, at a bounded rate, what is wrong with a visitor.
+    fn complain(&self, kind: &'static str, what: &str) {
+        let verdict = match self.complaints.lock() {
+            Ok(mut complaints) => complaints.on_line(kind, Instant::now()),
+            Err(_) => return,
+        };
+        if let Verdict::Write(held_back) = verdict {
+            warn!(event = "turned_away", address = %self.address, reason = what, "{held_back}");
+        }
+    }
+}

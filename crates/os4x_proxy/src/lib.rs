@@ -1,0 +1,22 @@
+//! `os4x_proxy`, the DMZ daemon: partners call it, and clients from the inside take the calls.
+//!
+//! It links nothing that speaks HTTP, SOCKS or OFTP, and it holds nothing but bytes on their way.
+//!
+//! A call: [`outer_door`] accepts a partner and tells the [`switchboard`], which seats it in the [`waiting_room`]
+//! and hands it to a [`call_link`] that waits, or announces it on the control link of a [`session`], upon which a
+//! link comes through the [`inner_door`] and claims it. The [`call_link`] carries it to its end.
+#![forbid(unsafe_code)]
+
+mod call_link;
+mod handshakes;
+mod inner_door;
+pub mod options;
+mod outer_door;
+mod partner;
+mod proxy;
+mod session;
+mod switchboard;
+mod waiting_room;
+
+pub use options::Options;
+pub use proxy::Proxy;

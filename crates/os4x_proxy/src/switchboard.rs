@@ -1,0 +1,390 @@
+//! The only owner of [`ProxySide`]: whatever happens is told here, and what has to be done starts from here.
+//!
+//! It never waits for anybody. Links and sessions get their orders over bounded queues; one that lets its queue
+//! fill up is dropped.
+
+mod carry_out;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::failure::supervise;
+use relay::call_event::{CallResult, Ender};
+use relay::{Either, JoinLimits, race};
+use seal::Authorized;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
+use wire::proxy_side::{ArrivalDenied, LinkDenied, ProxySettings, ProxySide, Returned};
+use wire::{
+    CallId, CallToken, Frame, Hello, LinkId, Millis, Name, PeerKey, RejectReason, SessionId, Welcome, limits,
+};
+
+use crate::options::{External, Options};
+use crate::outer_door::{self, OuterDoor};
+use crate::partner::Partner;
+use crate::waiting_room::WaitingRoom;
+
+/// Events that may wait for the switchboard. Every call makes about five.
+const EVENTS_MAX: usize = 4_096;
+/// Frames that may wait for a client to read its control link: every waiting call announced and withdrawn, and
+/// what else there is.
+pub(crate) const OUTBOX_FRAMES_MAX: usize = 2 * limits::WAITING_CALLS_MAX + 64;
+
+/// The times that calls go by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    /// `-T`.
+    pub(crate) step: Duration,
+    /// What a joined call may do.
+    pub(crate) join: JoinLimits,
+}
+
+impl Times {
+    pub(crate) fn of(options: &Options) -> Self {
+        Self { step: options.step, join: JoinLimits { idle: options.idle, reap: options.step } }
+    }
+}
+
+/// What a link is told.
+pub(crate) enum LinkOrder {
+    /// Here is a call; see [`wire::proxy_side::Action::Offer`].
+    Offer {
+        /// The call.
+        call: CallId,
+        /// Its partner.
+        partner: Partner,
+        /// When the partner's patience is over.
+        deadline: Instant,
+    },
+    /// The claimed call is gone.
+    Gone(CallId),
+}
+
+/// A link, as the switchboard knows it. The link closes when this is dropped while it is on standby.
+pub(crate) type LinkOrders = mpsc::Sender<LinkOrder>;
+
+/// What the switchboard is told.
+pub(crate) enum Event {
+    /// A client says hello.
+    Hello {
+        /// Who it is.
+        key: PeerKey,
+        /// What it said.
+        hello: Hello,
+        /// Where the frames for it go.
+        outbox: mpsc::Sender<Frame>,
+        /// Whether it is attached.
+        answer: oneshot::Sender<Result<Welcome, RejectReason>>,
+    },
+    /// A frame came on a control link.
+    Frame(SessionId, Frame),
+    /// A control link has ended.
+    SessionLost(SessionId, String),
+    /// A link was opened to wait for calls, or to claim one.
+    Link {
+        /// Who opened it.
+        key: PeerKey,
+        /// The session it names.
+        session: SessionId,
+        /// The call it claims.
+        claim: Option<(CallId, CallToken)>,
+        /// Where its orders go.
+        orders: LinkOrders,
+        /// What it is called here, if it is welcome.
+        answer: oneshot::Sender<Result<LinkId, LinkDenied>>,
+    },
+    /// A partner was accepted.
+    Arrived(Partner),
+    /// A parked partner has left.
+    PartnerLeft(CallId, Partner),
+    /// An offered call was accepted.
+    Accepted(CallId),
+    /// An offered call was not accepted; the partner is back.
+    Returned(CallId, Partner, Returned),
+    /// A call that was offered or running is over.
+    Ended(CallId),
+    /// The call on a link is over in both directions.
+    LinkFree(LinkId),
+    /// A link has ended.
+    LinkLost(LinkId),
+    /// The operator changed the configuration.
+    Reload(Box<Options>, Arc<Authorized>),
+    /// The operator wants the daemon to end.
+    Drain,
+}
+
+/// Where events go.
+#[derive(Clone)]
+pub(crate) struct Switchboard(mpsc::Sender<Event>);
+
+impl Switchboard {
+    /// Tells an event, in order with others of the same teller.
+    pub(crate) async fn tell(&self, event: Event) {
+        // It only fails when the whole daemon is ending.
+        let _ = self.0.send(event).await;
+    }
+
+    /// Tells of an arrival. Where too many events wait already the partner is given back.
+    #[must_use = "a partner that is given back has to be turned away"]
+    pub(crate) fn try_arrive(&self, partner: Partner) -> Option<Partner> {
+        match self.0.try_send(Event::Arrived(partner)).map_err(mpsc::error::TrySendError::into_inner) {
+            Err(Event::Arrived(partner)) => Some(partner),
+            _ => None,
+        }
+    }
+}
+
+/// The switchboard's own state.
+struct Board {
+    machine: ProxySide,
+    epoch: Instant,
+    myself: Switchboard,
+    externals: Vec<External>,
+    times: watch::Sender<Arc<Times>>,
+    authorized: Arc<Authorized>,
+    sessions: HashMap<SessionId, SessionEntry>,
+    links: HashMap<LinkId, LinkOrders>,
+    last_link: u64,
+    room: WaitingRoom,
+    door: Option<OuterDoor>,
+    calls: watch::Sender<usize>,
+}
+
+struct SessionEntry {
+    outbox: mpsc::Sender<Frame>,
+    client: String,
+}
+
+/// What the rest of the daemon keeps of the switchboard.
+pub(crate) struct Started {
+    /// Where events go.
+    pub(crate) board: Switchboard,
+    /// The times in force.
+    pub(crate) times: watch::Receiver<Arc<Times>>,
+    /// Calls that are being set up or are running.
+    pub(crate) calls: watch::Receiver<usize>,
+}
+
+/// Starts the switchboard.
+pub(crate) fn start(options: &Options, authorized: Arc<Authorized>) -> Started {
+    let (sender, events) = mpsc::channel(EVENTS_MAX);
+    let myself = Switchboard(sender);
+    let (times, times_seen) = watch::channel(Arc::new(Times::of(options)));
+    let (calls, calls_seen) = watch::channel(0);
+    let settings = ProxySettings {
+        listeners: names(&options.externals),
+        call_wait_ms: options.step.as_millis() as u64,
+        silence_ms: silence_ms(options.step),
+        first_id: random_u64(),
+        make_token: Box::new(|| CallToken(random_bytes())),
+    };
+    let board = Board {
+        machine: ProxySide::new(settings),
+        epoch: Instant::now(),
+        myself: myself.clone(),
+        externals: options.externals.clone(),
+        times,
+        authorized,
+        sessions: HashMap::new(),
+        links: HashMap::new(),
+        last_link: 0,
+        room: WaitingRoom::default(),
+        door: None,
+        calls,
+    };
+    supervise(tokio::spawn(board.run(events)));
+    Started { board: myself, times: times_seen, calls: calls_seen }
+}
+
+/// The silence after which a peer is lost: `-T`, within the bounds of the protocol.
+fn silence_ms(step: Duration) -> u64 {
+    (step.as_millis() as u64).clamp(limits::SILENCE_MS_MIN, limits::SILENCE_MS_MAX)
+}
+
+/// The listeners' names, each once.
+fn names(externals: &[External]) -> Vec<Name> {
+    let mut names: Vec<Name> = externals.iter().map(|external| external.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system's source of random numbers works");
+    bytes
+}
+
+fn random_u64() -> u64 {
+    u64::from_ne_bytes(random_bytes())
+}
+
+impl Board {
+    async fn run(mut self, mut events: mpsc::Receiver<Event>) {
+        loop {
+            let deadline = self.machine.next_deadline().map(|at| self.epoch + Duration::from_millis(at.0));
+            let tick = async {
+                match deadline {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            match race(events.recv(), tick).await {
+                Either::Left(Some(event)) => self.on_event(event),
+                // The board holds a sender itself, so that the queue never ends before the runtime does.
+                Either::Left(None) => return,
+                Either::Right(()) => self.machine.on_tick(self.now()),
+            }
+            self.carry_out();
+            self.note_calls();
+        }
+    }
+
+    fn now(&self) -> Millis {
+        // Rounded up, so that a deadline for which the timer has fired has passed here as well.
+        Millis(self.epoch.elapsed().as_micros().div_ceil(1_000) as u64)
+    }
+
+    fn note_calls(&self) {
+        let count = self.machine.call_count();
+        self.calls.send_if_modified(|shown| std::mem::replace(shown, count) != count);
+    }
+
+    fn on_event(&mut self, event: Event) {
+        let now = self.now();
+        match event {
+            Event::Hello { key, hello, outbox, answer } => self.on_hello(key, hello, outbox, answer),
+            Event::Frame(session, frame) => {
+                if let Err(violation) = self.machine.on_frame(now, session, frame) {
+                    self.end_session(session, &violation.to_string());
+                    self.machine.on_session_lost(now, session);
+                }
+            }
+            Event::SessionLost(session, reason) => {
+                self.end_session(session, &reason);
+                self.machine.on_session_lost(now, session);
+            }
+            Event::Link { key, session, claim, orders, answer } => {
+                self.on_link(key, session, claim, orders, answer);
+            }
+            Event::Arrived(partner) => self.on_arrived(partner),
+            Event::PartnerLeft(call, partner) => {
+                self.room.forget(call);
+                self.machine.on_partner_left(call);
+                let reason = "the partner left before the call was taken";
+                partner.turn_away(call, CallResult::Aborted, Ender::Partner, reason);
+            }
+            Event::Accepted(call) => self.machine.on_accepted(call),
+            Event::Returned(call, partner, why) => {
+                self.room.seat(call, partner);
+                self.machine.on_returned(now, call, why);
+                self.settle(call);
+            }
+            Event::Ended(call) => self.machine.on_ended(call),
+            Event::LinkFree(link) => self.machine.on_link_free(link),
+            Event::LinkLost(link) => {
+                self.links.remove(&link);
+                self.machine.on_link_lost(link);
+            }
+            Event::Reload(options, authorized) => self.on_reload(*options, authorized),
+            Event::Drain => self.machine.on_drain(),
+        }
+    }
+
+    fn on_hello(
+        &mut self,
+        key: PeerKey,
+        hello: Hello,
+        outbox: mpsc::Sender<Frame>,
+        answer: oneshot::Sender<Result<Welcome, RejectReason>>,
+    ) {
+        let welcome = self.machine.on_hello(self.now(), key, hello);
+        if let Ok(welcome) = &welcome {
+            let client = self.client_name(&key);
+            info!(event = "attached", client, session = %welcome.session);
+            self.sessions.insert(welcome.session, SessionEntry { outbox, client });
+        }
+        // Where nobody waits for the answer the control link has ended, which is told by an event of its own only
+        // after a welcome was heard: so the session ends here.
+        if let Err(Ok(welcome)) = answer.send(welcome) {
+            self.end_session(welcome.session, "the client left before it was welcomed");
+            self.machine.on_session_lost(self.now(), welcome.session);
+        }
+    }
+
+    /// The name that the list of trusted keys gives a client, or its key.
+    fn client_name(&self, key: &PeerKey) -> String {
+        match seal::PublicKey::from_bytes(key.0) {
+            Ok(key) => self.authorized.name_of(&key).map_or_else(|| key.to_string(), str::to_owned),
+            Err(_) => String::from("?"),
+        }
+    }
+
+    fn end_session(&mut self, session: SessionId, reason: &str) {
+        if let Some(entry) = self.sessions.remove(&session) {
+            warn!(event = "lost", client = entry.client, session = %session, reason);
+        }
+    }
+
+    fn on_link(
+        &mut self,
+        key: PeerKey,
+        session: SessionId,
+        claim: Option<(CallId, CallToken)>,
+        orders: LinkOrders,
+        answer: oneshot::Sender<Result<LinkId, LinkDenied>>,
+    ) {
+        self.last_link += 1;
+        let link = LinkId(self.last_link);
+        let admitted = match claim {
+            None => self.machine.on_standby(link, key, session),
+            Some((call, token)) => self.machine.on_claim(link, key, session, call, token),
+        };
+        if admitted.is_ok() {
+            self.links.insert(link, orders);
+        }
+        // A link that has gone meanwhile drops its end of the orders, which is noticed when one is given.
+        let _ = answer.send(admitted.map(|()| link));
+    }
+
+    fn on_arrived(&mut self, partner: Partner) {
+        match self.machine.on_arrival(self.now(), partner.listener, partner.address) {
+            Ok(call) => {
+                self.room.seat(call, partner);
+                self.settle(call);
+            }
+            Err(denied) => {
+                let reason = match denied {
+                    ArrivalDenied::NoClient => "no client is attached",
+                    ArrivalDenied::RoomFull => "too many calls wait to be taken",
+                };
+                outer_door::turn_away(partner, reason, Ender::Tunnel);
+            }
+        }
+    }
+
+    /// Sends a partner that was just seated to where it goes, or has it watched while it waits.
+    fn settle(&mut self, call: CallId) {
+        self.carry_out();
+        let target = self.machine.target_of(call).cloned();
+        self.room.watch(call, target, &self.myself);
+    }
+
+    fn on_reload(&mut self, options: Options, authorized: Arc<Authorized>) {
+        let names = names(&options.externals);
+        let doors_changed = self.externals != options.externals;
+        self.times.send_replace(Arc::new(Times::of(&options)));
+        self.externals = options.externals;
+        self.authorized = authorized;
+        self.machine.on_settings(names, options.step.as_millis() as u64);
+        if doors_changed && self.door.is_some() {
+            self.open_doors();
+        }
+        let trusted = self.authorized.clone();
+        self.machine.on_trust_changed(self.now(), |key| {
+            seal::PublicKey::from_bytes(key.0).is_ok_and(|key| trusted.trusts(&key, None))
+        });
+    }
+}

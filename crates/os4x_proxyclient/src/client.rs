@@ -1,0 +1,138 @@
+//! The client as a whole: started, reloaded, drained.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::address::HostPort;
+use daemon::failure::Failure;
+use relay::{Either, JoinLimits, race};
+use seal::{Authorized, Connector, IdentityKey};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+use crate::options::Options;
+use crate::session::{Event, Session};
+use crate::surroundings::{Config, Surroundings};
+
+/// After running calls were told to end: the time they and the sessions get for saying so.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// A running client.
+pub struct Client {
+    options: Options,
+    config: watch::Sender<Arc<Config>>,
+    stop: watch::Sender<bool>,
+    calls: Arc<watch::Sender<usize>>,
+    sessions: HashMap<HostPort, (Session, JoinHandle<()>)>,
+}
+
+impl Client {
+    /// Reads key and list and begins to attach. Needs a Tokio runtime.
+    ///
+    /// # Errors
+    /// What the operator has to mend.
+    pub fn start(options: Options) -> Result<Self, Failure> {
+        let config = read_config(&options)?;
+        for what in &options.not_carried {
+            warn!("this build carries no such calls yet, and nothing is opened for it: {what}");
+        }
+        let mut client = Self {
+            config: watch::Sender::new(Arc::new(config)),
+            stop: watch::Sender::new(false),
+            calls: Arc::new(watch::Sender::new(0)),
+            sessions: HashMap::new(),
+            options,
+        };
+        client.attach_to_all();
+        Ok(client)
+    }
+
+    /// Takes over what has changed in the configuration. Running calls are not touched.
+    ///
+    /// # Errors
+    /// What is wrong with the key or the list; everything old stays in force.
+    pub async fn reload(&mut self, options: Options) -> Result<(), Failure> {
+        self.config.send_replace(Arc::new(read_config(&options)?));
+        self.options = options;
+        let proxies = &self.options.proxies;
+        for (_, (session, _)) in self.sessions.extract_if(|proxy, _| !proxies.contains(proxy)) {
+            session.tell(Event::Drain).await;
+            session.tell(Event::End).await;
+        }
+        for (session, _) in self.sessions.values() {
+            session.tell(Event::Reload).await;
+        }
+        self.attach_to_all();
+        Ok(())
+    }
+
+    /// Ends: no new calls; running ones go on up to the configured time, or until `hurry` is ready.
+    pub async fn drain(self, hurry: impl Future<Output = ()>) {
+        let draining = Config { draining: true, ..Config::clone(&self.config.borrow()) };
+        self.config.send_replace(Arc::new(draining));
+        for (session, _) in self.sessions.values() {
+            session.tell(Event::Drain).await;
+        }
+        let limit = self.options.drain;
+        let running = *self.calls.borrow();
+        info!(event = "drain", calls = running, "ending; calls may go on for {} s", limit.as_secs());
+        if let Either::Right(_) = race(quiet(&self.calls), race(sleep(limit), hurry)).await {
+            let left = *self.calls.borrow();
+            warn!(event = "drain", calls = left, "the time is over; the calls that are left are aborted");
+            self.stop.send_replace(true);
+            let _ = timeout(FAREWELL, quiet(&self.calls)).await;
+        }
+        let end = async {
+            for (session, _) in self.sessions.values() {
+                session.tell(Event::End).await;
+            }
+            for (_, task) in self.sessions.into_values() {
+                // A session that failed has nothing left to say.
+                let _ = task.await;
+            }
+        };
+        let _ = timeout(FAREWELL, end).await;
+    }
+
+    fn attach_to_all(&mut self) {
+        for proxy in &self.options.proxies {
+            self.sessions.entry(proxy.clone()).or_insert_with(|| {
+                Session::start(Surroundings {
+                    proxy: proxy.clone(),
+                    config: self.config.subscribe(),
+                    stop: self.stop.subscribe(),
+                    calls: self.calls.clone(),
+                })
+            });
+        }
+    }
+}
+
+/// Returns when no call is being set up or running.
+async fn quiet(calls: &watch::Sender<usize>) {
+    // The sender is here, so that this does not fail.
+    let _ = calls.subscribe().wait_for(|calls| *calls == 0).await;
+}
+
+fn read_config(options: &Options) -> Result<Config, Failure> {
+    let key = IdentityKey::load_or_create(&options.key).map_err(Failure::operator)?;
+    let authorized = Authorized::load(&options.authorized).map_err(Failure::operator)?;
+    if authorized.is_empty() {
+        warn!(
+            "no proxy is trusted yet: add the public key of each, one per line, to {}; os4x_proxy -K prints it",
+            options.authorized.display()
+        );
+    }
+    Ok(Config {
+        connector: Connector::new(&key, Arc::new(authorized)).map_err(Failure::operator)?,
+        own_key: key.public_key(),
+        authorized_path: options.authorized.clone(),
+        targets: options.targets.iter().cloned().collect(),
+        step: options.step,
+        join: JoinLimits { idle: options.idle, reap: options.step },
+        draining: false,
+    })
+}

@@ -1,0 +1,335 @@
+//! The command line and the configuration file become one value that is ready to use, before anything opens.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use daemon::address::{HostPort, ListenAddress, ListenerName, Named};
+use daemon::background::Place;
+use daemon::common_flags::{CommonFlags, Flag, Wish, file_path, file_seconds, next_flag, unknown_flag};
+use daemon::config_file;
+use daemon::failure::Failure;
+use daemon::log::LogOptions;
+use lexopt::{Parser, ValueExt};
+use serde::Deserialize;
+use wire::{Name, limits};
+
+/// What `-h` prints.
+pub const USAGE: &str = "\
+os4x_proxyclient: the inner daemon of OS4X Proxy. It attaches to the proxy in the DMZ and takes its calls.
+
+usage: os4x_proxyclient -e PROXY [FLAGS]
+
+  -e, --proxy HOST[:PORT]          the proxy to attach to; repeatable; required [port 65432]
+  -i, --target [NAME=][IP]:PORT    where calls of the listener NAME go; repeatable
+                                                                                [localhost:6619]
+  -Q, --outgoing [IP:]PORT         accept connections from stations that call out
+                                                                                [65433, loopback]
+      --forward [IP]:PORT=HOST:PORT
+                                   static call-out: what connects here is connected there; repeatable
+      --status [IP]:PORT|off       status page, metrics and health              [127.0.0.1:65434]
+  -T, --timeout SECONDS            TCP/IP timeout                               [180]
+  -k, --key FILE                   own identity key, made at first start        [/etc/os4x_proxyclient.key]
+  -a, --authorized FILE            public keys of the proxies to trust, one per line, optionally preceded by
+                                   the host it holds for                        [/etc/os4x_proxyclient.authorized]
+  -c, --config FILE                configuration file (TOML)                    [/etc/os4x_proxyclient.toml if there]
+  -p, --pid-file FILE              written when ready                           [none]
+  -f, --foreground                 stay in the foreground with the normal log
+  -d, --debug                      debug log, stay in the foreground
+  -t, --trace                      extreme log, stay in the foreground
+      --log-file FILE              [stderr in the foreground, syslog in the background]
+      --log-format text|json       [text]
+  -K, --public-key                 print the own public key (made if missing) and exit
+      --check                      read everything, open nothing, say what would be run
+  -v, --version                    print the version and exit
+  -h, --help                       print this text and exit
+
+This build carries calls from partners to the station. -Q, --forward and --status are understood, and nothing is
+opened for them yet. IPv6 stands in brackets: [::1]:6619. Flags win over the file.
+";
+
+/// Everything that `os4x_proxyclient` goes by.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What the process was called for.
+    pub wish: Wish,
+    /// Where it runs.
+    pub place: Place,
+    /// Its log.
+    pub log: LogOptions,
+    /// `-e`.
+    pub proxies: Vec<HostPort>,
+    /// `-i`.
+    pub targets: Vec<(Name, HostPort)>,
+    /// `-T`.
+    pub step: Duration,
+    /// How long a call may be silent; `None`: for ever.
+    pub idle: Option<Duration>,
+    /// How long running calls may go on when the daemon ends.
+    pub drain: Duration,
+    /// `-k`.
+    pub key: PathBuf,
+    /// `-a`.
+    pub authorized: PathBuf,
+    /// `-p`.
+    pub pid_file: Option<PathBuf>,
+    /// What was asked for that this build does not carry yet, in words.
+    pub not_carried: Vec<String>,
+}
+
+/// The configuration file as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    proxy: Vec<String>,
+    timeout: Option<u64>,
+    idle: Option<u64>,
+    drain: Option<u64>,
+    key: Option<PathBuf>,
+    authorized: Option<PathBuf>,
+    status: Option<Status>,
+    /// Every call is sealed in this build, which is what both values permit.
+    #[serde(rename = "seal")]
+    _seal: Option<Seal>,
+    #[serde(default)]
+    target: Vec<FileTarget>,
+    #[serde(default)]
+    outgoing: FileOutgoing,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Seal {
+    Auto,
+    Always,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileTarget {
+    #[serde(default)]
+    name: ListenerName,
+    connect: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileOutgoing {
+    listen: Option<String>,
+    #[serde(default)]
+    forward: Vec<FileForward>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileForward {
+    listen: ListenAddress,
+    to: HostPort,
+}
+
+/// `--status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+enum Status {
+    Off,
+    At(ListenAddress),
+}
+
+impl TryFrom<String> for Status {
+    type Error = daemon::address::AddressError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_str() {
+            "off" => Ok(Self::Off),
+            _ => ListenAddress::parse_loopback_default(&text).map(Self::At),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Flags {
+    common: CommonFlags,
+    proxies: Vec<HostPort>,
+    targets: Vec<(Name, HostPort)>,
+    outgoing: Option<ListenAddress>,
+    forwards: Vec<(ListenAddress, HostPort)>,
+    status: Option<Status>,
+}
+
+impl Options {
+    /// Reads the command line, without the program's name, and the file that it names.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] for the command line, [`Failure::Operator`] for the file.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Failure> {
+        let flags = read_flags(Parser::from_args(arguments))?;
+        let file: File = match flags.common.wish {
+            // These print something, whatever state the file is in.
+            Wish::Help | Wish::Version => File::default(),
+            _ => config_file::load_or_default(flags.common.config.as_deref(), Path::new(DEFAULT_CONFIG))
+                .map_err(Failure::operator)?,
+        };
+        resolve(flags, file)
+    }
+
+    /// What `--check` prints.
+    pub fn summary(&self) -> String {
+        let mut text = String::new();
+        for proxy in &self.proxies {
+            let _ = writeln!(text, "proxy {proxy}");
+        }
+        for (name, target) in &self.targets {
+            let _ = writeln!(text, "calls of listener {name} go to {target}");
+        }
+        for what in &self.not_carried {
+            let _ = writeln!(text, "not carried by this build: {what}");
+        }
+        let idle = self.idle.map_or(String::from("never"), |idle| format!("{} s", idle.as_secs()));
+        let (step, drain) = (self.step.as_secs(), self.drain.as_secs());
+        let _ = writeln!(text, "timeout {step} s, idle {idle}, drain {drain} s");
+        text
+    }
+}
+
+fn read_flags(mut parser: Parser) -> Result<Flags, Failure> {
+    let mut flags = Flags::default();
+    while let Some(flag) = next_flag(&mut parser)? {
+        if flags.common.take(&flag, &mut parser)? {
+            continue;
+        }
+        let name = match &flag {
+            Flag::Long(name) => name.as_str(),
+            Flag::Short('e') => "proxy",
+            Flag::Short('i') => "target",
+            Flag::Short('Q') => "outgoing",
+            Flag::Short(_) => return Err(unknown_flag(&flag)),
+        };
+        match name {
+            "proxy" => flags.proxies.push(to_proxy(&parser.value()?.string()?)?),
+            "target" => {
+                let text = parser.value()?.string()?;
+                let target = Named::parse_with(&text, HostPort::parse_with_local_default);
+                let target = target.map_err(Failure::usage)?;
+                flags.targets.push((to_name(&target.name)?, target.value));
+            }
+            "outgoing" => {
+                let text = parser.value()?.string()?;
+                let address = ListenAddress::parse_loopback_default(&text).map_err(Failure::usage)?;
+                flags.outgoing = Some(address);
+            }
+            "forward" => flags.forwards.push(to_forward(&parser.value()?.string()?)?),
+            "status" => {
+                flags.status = Some(parser.value()?.string()?.try_into().map_err(Failure::usage)?);
+            }
+            _ => return Err(unknown_flag(&flag)),
+        }
+    }
+    Ok(flags)
+}
+
+fn resolve(flags: Flags, file: File) -> Result<Options, Failure> {
+    let (place, log) = (flags.common.place(), flags.common.log_options());
+    let not_carried = not_carried(&flags, &file);
+    let Flags { common, proxies, targets, .. } = flags;
+    let proxies = match proxies.is_empty() {
+        false => proxies,
+        true => file.proxy.iter().map(|text| to_proxy(text)).collect::<Result<_, _>>()?,
+    };
+    if proxies.is_empty() && matches!(common.wish, Wish::Serve | Wish::Check) {
+        return Err(Failure::Usage(String::from("no proxy is given: name it with -e HOST[:PORT]")));
+    }
+    let targets = match (targets.is_empty(), file.target.is_empty()) {
+        (false, _) => targets,
+        (true, false) => file.target.iter().map(to_target).collect::<Result<_, _>>()?,
+        (true, true) => vec![(to_name(&ListenerName::default())?, to_local(DEFAULT_TARGET_PORT)?)],
+    };
+    check_targets(&targets)?;
+    let step = match (common.timeout, file.timeout) {
+        (Some(step), _) => step,
+        (None, step) => file_seconds("timeout", step, DEFAULT_STEP_S, 1)?,
+    };
+    let idle = file_seconds("idle", file.idle, DEFAULT_IDLE_S, 0)?;
+    Ok(Options {
+        wish: common.wish,
+        place,
+        log,
+        proxies,
+        targets,
+        step,
+        idle: (!idle.is_zero()).then_some(idle),
+        drain: file_seconds("drain", file.drain, DEFAULT_DRAIN_S, 0)?,
+        key: file_path(common.key, file.key, DEFAULT_KEY)?,
+        authorized: file_path(common.authorized, file.authorized, DEFAULT_AUTHORIZED)?,
+        pid_file: common.pid_file,
+        not_carried,
+    })
+}
+
+/// What was asked for, by flag or file, that is not carried yet. Defaults are not asked for.
+fn not_carried(flags: &Flags, file: &File) -> Vec<String> {
+    let mut words = Vec::new();
+    if let Some(address) = &flags.outgoing {
+        words.push(format!("-Q {address}"));
+    } else if let Some(address) = &file.outgoing.listen {
+        words.push(format!("[outgoing] listen = {address:?}"));
+    }
+    words.extend(flags.forwards.iter().map(|(listen, to)| format!("--forward {listen}={to}")));
+    words.extend(file.outgoing.forward.iter().map(|forward| {
+        format!("[[outgoing.forward]] listen = \"{}\", to = \"{}\"", forward.listen, forward.to)
+    }));
+    if let Some(Status::At(address)) = flags.status.or(file.status) {
+        words.push(format!("--status {address}"));
+    }
+    words
+}
+
+fn check_targets(targets: &[(Name, HostPort)]) -> Result<(), Failure> {
+    if targets.len() > limits::NAMES_MAX {
+        let (count, most) = (targets.len(), limits::NAMES_MAX);
+        return Err(Failure::Operator(format!("{count} targets are given; {most} is the most")));
+    }
+    for (index, (name, target)) in targets.iter().enumerate() {
+        if let Some((_, other)) = targets[index + 1..].iter().find(|(other, _)| other == name) {
+            return Err(Failure::Operator(format!(
+                "two targets are named {name}, {target} and {other}: give each listener one"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn to_proxy(text: &str) -> Result<HostPort, Failure> {
+    HostPort::parse_with_default_port(text, DEFAULT_PROXY_PORT).map_err(Failure::usage)
+}
+
+fn to_target(file: &FileTarget) -> Result<(Name, HostPort), Failure> {
+    let connect = HostPort::parse_with_local_default(&file.connect).map_err(Failure::operator)?;
+    Ok((to_name(&file.name)?, connect))
+}
+
+fn to_local(port: u16) -> Result<HostPort, Failure> {
+    HostPort::parse_with_local_default(&port.to_string()).map_err(Failure::usage)
+}
+
+fn to_forward(text: &str) -> Result<(ListenAddress, HostPort), Failure> {
+    let Some((listen, to)) = text.split_once('=') else {
+        return Err(Failure::Usage(format!("--forward {text:?}: write it as [IP]:PORT=HOST:PORT")));
+    };
+    let listen = listen.parse().map_err(Failure::usage)?;
+    Ok((listen, to.parse().map_err(Failure::usage)?))
+}
+
+fn to_name(name: &ListenerName) -> Result<Name, Failure> {
+    name.as_str().parse().map_err(|error| Failure::Usage(format!("target {name}: {error}")))
+}
+
+const DEFAULT_CONFIG: &str = "/etc/os4x_proxyclient.toml";
+const DEFAULT_KEY: &str = "/etc/os4x_proxyclient.key";
+const DEFAULT_AUTHORIZED: &str = "/etc/os4x_proxyclient.authorized";
+const DEFAULT_PROXY_PORT: u16 = 65_432;
+const DEFAULT_TARGET_PORT: u16 = 6_619;
+const DEFAULT_STEP_S: u64 = 180;
+const DEFAULT_IDLE_S: u64 = 3_600;
+const DEFAULT_DRAIN_S: u64 = 30;

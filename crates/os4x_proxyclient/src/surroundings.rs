@@ -1,0 +1,143 @@
+//! What the sessions and links of one proxy have in common.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::address::{Host, HostPort};
+use relay::connect::ConnectError;
+use relay::{JoinLimits, Link, connect, socket};
+use seal::{Connector, HandshakeError, PublicKey, Sealed, TlsStream};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use wire::{Name, RefuseReason};
+
+/// A sealed link to the proxy.
+pub(crate) type ProxyLink = Link<TlsStream<TcpStream>>;
+
+/// What the operator may change while the daemon runs.
+#[derive(Clone)]
+pub(crate) struct Config {
+    /// Begins handshakes with the key and the list in force.
+    pub(crate) connector: Connector,
+    /// Our own key, for what the log says.
+    pub(crate) own_key: PublicKey,
+    /// The file in which trusted proxies are listed, for what the log says.
+    pub(crate) authorized_path: PathBuf,
+    /// Where the calls of each listener go.
+    pub(crate) targets: HashMap<Name, HostPort>,
+    /// `-T`.
+    pub(crate) step: Duration,
+    /// What a joined call may do.
+    pub(crate) join: JoinLimits,
+    /// Whether the daemon is ending and takes no new calls.
+    pub(crate) draining: bool,
+}
+
+/// What all links to one proxy need.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    /// The proxy.
+    pub(crate) proxy: HostPort,
+    /// The configuration in force.
+    pub(crate) config: watch::Receiver<Arc<Config>>,
+    /// Becomes true when running calls have to end.
+    pub(crate) stop: watch::Receiver<bool>,
+    /// Calls that are being set up or are running, with any proxy.
+    pub(crate) calls: Arc<watch::Sender<usize>>,
+}
+
+impl Surroundings {
+    /// The configuration in force.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.config.borrow().clone()
+    }
+
+    /// Returns when running calls have to end.
+    pub(crate) async fn stopped(&self) {
+        let mut stop = self.stop.clone();
+        // Without a sender the daemon itself has ended.
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+
+    /// Counts a call for as long as the value lives.
+    pub(crate) fn count_call(&self) -> CallCount {
+        self.calls.send_modify(|calls| *calls += 1);
+        CallCount(self.calls.clone())
+    }
+
+    /// Opens a sealed connection to the proxy, within `-T` for each of connecting and sealing.
+    pub(crate) async fn dial(&self) -> Result<ProxyLink, DialError> {
+        let config = self.config();
+        let host = host_text(&self.proxy.host);
+        let stream = connect(&host, self.proxy.port, config.step).await.map_err(DialError::Connect)?;
+        socket::tune(&stream, config.step).map_err(DialError::Tune)?;
+        match timeout(config.step, config.connector.connect(stream, &host)).await {
+            Ok(Ok(Sealed { stream, .. })) => Ok(Link::new(stream)),
+            Ok(Err(error)) => Err(DialError::Handshake(error)),
+            Err(_) => Err(DialError::Slow(config.step)),
+        }
+    }
+
+    /// What the operator is told of a failed dial.
+    pub(crate) fn explain(&self, error: &DialError) -> String {
+        let config = self.config();
+        let host = host_text(&self.proxy.host);
+        match error {
+            DialError::Connect(error) => format!("cannot connect to the proxy {}: {error}", self.proxy),
+            DialError::Handshake(HandshakeError::UnknownKey(key)) => {
+                seal::unknown_proxy(key, &host, &config.authorized_path)
+            }
+            DialError::Handshake(HandshakeError::NotTrustedByPeer) => {
+                seal::not_trusted_by_proxy(&config.own_key, &host)
+            }
+            DialError::Handshake(error) => format!("no sealed link to the proxy {}: {error}", self.proxy),
+            DialError::Tune(error) => format!("the connection to the proxy {} failed: {error}", self.proxy),
+            DialError::Slow(step) => {
+                format!("the proxy {} did not finish the handshake within {} s", self.proxy, step.as_secs())
+            }
+        }
+    }
+}
+
+/// Why there is no link to the proxy.
+#[derive(Debug)]
+pub(crate) enum DialError {
+    /// No connection.
+    Connect(ConnectError),
+    /// The connection ended at once.
+    Tune(io::Error),
+    /// No seal.
+    Handshake(HandshakeError),
+    /// The handshake took too long.
+    Slow(Duration),
+}
+
+/// One call, counted.
+pub(crate) struct CallCount(Arc<watch::Sender<usize>>);
+
+impl Drop for CallCount {
+    fn drop(&mut self) {
+        self.0.send_modify(|calls| *calls -= 1);
+    }
+}
+
+/// A host as the resolver wants it: without brackets.
+pub(crate) fn host_text(host: &Host) -> String {
+    host.to_string()
+}
+
+/// The reason that the proxy is told, and the sentence for our own log, when a target was not reached.
+pub(crate) fn refusal(target: &HostPort, error: &ConnectError) -> (RefuseReason, String) {
+    let reason = match error {
+        ConnectError::UnknownName(_) => RefuseReason::UnknownName,
+        ConnectError::Refused => RefuseReason::Refused,
+        ConnectError::Unreachable(_) => RefuseReason::Unreachable,
+        ConnectError::TimedOut(_) => RefuseReason::TimedOut,
+        ConnectError::Exhausted(_) => RefuseReason::NoLink,
+    };
+    (reason, format!("the target {target}: {error}"))
+}
