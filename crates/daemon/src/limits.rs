@@ -6,7 +6,7 @@ use std::io;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Raises the number of files that may be open at once to the most this process may have, and returns that
-/// number. A call takes two descriptors, and four more for its pipes while bytes flow.
+/// number. A call takes two descriptors.
 ///
 /// # Errors
 /// [`LimitError`] when the system refuses; the old number is still in force then.

@@ -8,7 +8,7 @@ use relay::join::{abort, settle};
 use relay::{Either, Incoming, Joined, Link, LinkError, join, race};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::debug;
 use wire::limits::{FRAME_HEADER_BYTES, OFFER_SIGN_MS};
 use wire::proxy_side::Returned;
@@ -182,10 +182,11 @@ impl<S: AsyncRead + AsyncWrite> Carrier<S> {
 
     /// Offers a call and waits for the answer. What the partner says meanwhile is sent along, within bounds.
     async fn offer(&mut self, call: CallId, partner: &mut Partner, deadline: Instant) -> Answer {
-        if let Err(error) = self.send_offer(call, partner).await {
+        let first_sign_by = Instant::now() + Duration::from_millis(OFFER_SIGN_MS);
+        if let Err(error) = within(first_sign_by, self.send_offer(call, partner)).await {
             return Answer::LinkDead(error);
         }
-        let mut sign_by = Some(Instant::now() + Duration::from_millis(OFFER_SIGN_MS));
+        let mut sign_by = Some(first_sign_by);
         let mut partner_ended = false;
         loop {
             let room = if partner_ended { 0 } else { self.state.payload_allowance() };
@@ -206,14 +207,14 @@ impl<S: AsyncRead + AsyncWrite> Carrier<S> {
                 Either::Right(Either::Left(Said::Bytes(buffer, count))) => {
                     self.state.on_payload_sent(count);
                     self.link.writer.queue_payload(buffer, count);
-                    if let Err(error) = self.link.writer.flush().await {
+                    if let Err(error) = within(until, self.link.writer.flush()).await {
                         return Answer::LinkDead(error);
                     }
                 }
                 Either::Right(Either::Left(Said::End)) => partner_ended = true,
                 Either::Right(Either::Left(Said::Failed)) => return Answer::PartnerLeft,
                 Either::Right(Either::Right(())) if until < deadline => {
-                    return Answer::LinkDead(LinkError::Broken(std::io::ErrorKind::TimedOut.into()));
+                    return Answer::LinkDead(too_late());
                 }
                 Either::Right(Either::Right(())) => return Answer::TimedOut,
             }
@@ -244,6 +245,18 @@ impl<S: AsyncRead + AsyncWrite> Carrier<S> {
             _ => None,
         })
     }
+}
+
+/// A link that takes nothing for so long is dead.
+async fn within(
+    until: Instant,
+    sending: impl Future<Output = Result<(), LinkError>>,
+) -> Result<(), LinkError> {
+    timeout_at(until, sending).await.unwrap_or_else(|_| Err(too_late()))
+}
+
+fn too_late() -> LinkError {
+    LinkError::Broken(std::io::ErrorKind::TimedOut.into())
 }
 
 /// What a partner does while its call is offered.

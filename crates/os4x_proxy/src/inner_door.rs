@@ -2,10 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use daemon::rate::{RateLimit, Verdict};
 use relay::accept::accept_loop;
 use relay::{Either, Link, LinkError, race, socket};
 use seal::{Acceptor, HandshakeError, Sealed, TlsStream};
@@ -18,14 +17,13 @@ use wire::permit::{State, permitted};
 use wire::{CallId, CallToken, Frame, PeerKey, SessionId, Violation, limits};
 
 use crate::call_link::{self, Surroundings};
+use crate::complaints::Complaints;
 use crate::handshakes::Handshakes;
 use crate::session;
 use crate::switchboard::Event;
 
 /// Orders that may wait for a link: a claim that is gone, and the offer that follows on the same link.
 const ORDERS_MAX: usize = 4;
-/// Lines in the log about strangers and broken handshakes, of each kind and minute.
-const COMPLAINTS_PER_MINUTE: u32 = 10;
 
 /// What the door needs to know of the configuration, and what changes with it.
 pub(crate) struct Lock {
@@ -38,7 +36,7 @@ pub(crate) struct Lock {
 /// Serves the internal port for ever; drop the future to close it.
 pub(crate) async fn serve(listener: TcpListener, lock: watch::Receiver<Arc<Lock>>, around: Surroundings) {
     let handshakes = Handshakes::default();
-    let complaints = Arc::new(Mutex::new(RateLimit::new(COMPLAINTS_PER_MINUTE, Duration::from_secs(60))));
+    let complaints = Complaints::new();
     let take = |stream: TcpStream, address: SocketAddr| {
         let place = handshakes.enter(address.ip());
         let visitor = Visitor {
@@ -68,7 +66,7 @@ struct Visitor {
     address: SocketAddr,
     lock: Arc<Lock>,
     around: Surroundings,
-    complaints: Arc<Mutex<RateLimit>>,
+    complaints: Complaints,
 }
 
 impl Visitor {
@@ -149,11 +147,7 @@ impl Visitor {
 
     /// Says in the log, at a bounded rate, what is wrong with a visitor.
     fn complain(&self, kind: &'static str, what: &str) {
-        let verdict = match self.complaints.lock() {
-            Ok(mut complaints) => complaints.on_line(kind, Instant::now()),
-            Err(_) => return,
-        };
-        if let Verdict::Write(held_back) = verdict {
+        if let Some(held_back) = self.complaints.may_say(kind) {
             warn!(event = "turned_away", address = %self.address, reason = what, "{held_back}");
         }
     }

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod call_link;
+mod complaints;
 mod handshakes;
 mod inner_door;
 pub mod options;

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use daemon::address::ListenAddress;
 use relay::accept::accept_loop;
-use relay::call_event::{CallResult, Ender};
+use relay::call_event::Ender;
 use relay::socket;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info};
-use wire::limits::EARLY_BYTES_MAX;
-use wire::{CallId, Name};
+use wire::Name;
+use wire::limits::{EARLY_BYTES_MAX, WAITING_CALLS_MAX};
 
 use crate::options::{External, Payload};
 use crate::partner::Partner;
@@ -25,36 +25,73 @@ pub(crate) const BACKLOG: u32 = 4_096;
 /// The pause before a port that could not be bound is tried again.
 const REBIND_PAUSE: Duration = Duration::from_secs(5);
 
-/// The external ports that are open. They close when it is dropped.
+/// Callers at one listener that have to begin with TLS and have not done so yet.
+const BEGINNERS_MAX: usize = WAITING_CALLS_MAX;
+
+/// The external ports.
 #[derive(Default)]
 pub(crate) struct OuterDoor {
-    doors: Vec<AbortHandle>,
+    open: Vec<Door>,
+    /// Of doors that were closed: ends when the port really is.
+    closing: Vec<watch::Receiver<()>>,
+}
+
+struct Door {
+    external: External,
+    task: AbortHandle,
+    /// Ends with the task.
+    gone: watch::Receiver<()>,
 }
 
 impl OuterDoor {
-    /// Opens every listener, each in a task of its own: one whose port is taken is tried again and again and holds
-    /// up no other.
+    /// Opens these listeners and closes all others; one that is open already is not touched. Each has a task of its
+    /// own: one whose port is taken is tried again and again and holds up no other.
     pub(crate) fn open(
+        &mut self,
         externals: &[External],
         board: &Switchboard,
         times: &watch::Receiver<Arc<Times>>,
-    ) -> Self {
-        let open = |external: &External| {
-            tokio::spawn(serve(external.clone(), board.clone(), times.clone())).abort_handle()
-        };
-        Self { doors: externals.iter().map(open).collect() }
+    ) {
+        self.close_unless(|external| externals.contains(external));
+        for external in externals {
+            if self.open.iter().any(|door| door.external == *external) {
+                continue;
+            }
+            let (going, gone) = watch::channel(());
+            let former = self.closing.clone();
+            let (own, board, times) = (external.clone(), board.clone(), times.clone());
+            let serving = async move {
+                // Dropped last, when the task is aborted.
+                let _going = going;
+                // An address may be in the old list and in the new. What is waited for is the end, an error.
+                for mut gone in former {
+                    let _ = gone.changed().await;
+                }
+                serve(own, board, times).await;
+            };
+            let task = tokio::spawn(serving).abort_handle();
+            self.open.push(Door { external: external.clone(), task, gone });
+        }
     }
-}
 
-impl Drop for OuterDoor {
-    fn drop(&mut self) {
-        self.doors.iter().for_each(AbortHandle::abort);
+    /// Closes all listeners.
+    pub(crate) fn close(&mut self) {
+        self.close_unless(|_| false);
+    }
+
+    fn close_unless(&mut self, stays: impl Fn(&External) -> bool) {
+        self.closing.retain(|gone| gone.has_changed().is_ok());
+        for door in self.open.extract_if(.., |door| !stays(&door.external)) {
+            door.task.abort();
+            self.closing.push(door.gone);
+        }
     }
 }
 
 async fn serve(external: External, board: Switchboard, times: watch::Receiver<Arc<Times>>) {
     // In this order: the port is closed before the log says so.
     let (_open, listener) = bind(&external).await;
+    let beginners = Arc::new(Semaphore::new(BEGINNERS_MAX));
     let take = |socket: TcpStream, address: SocketAddr| {
         let partner = Partner {
             socket,
@@ -71,9 +108,12 @@ async fn serve(external: External, board: Switchboard, times: watch::Receiver<Ar
         socket::reset_on_close(&partner.socket, true);
         match external.payload {
             Payload::Any => arrive(&board, partner),
-            Payload::Tls => {
-                tokio::spawn(arrive_with_tls(board.clone(), partner, step));
-            }
+            Payload::Tls => match beginners.clone().try_acquire_owned() {
+                Ok(place) => {
+                    tokio::spawn(arrive_with_tls(board.clone(), partner, step, place));
+                }
+                Err(_) => board.deny(partner, "too many callers have not begun with TLS yet", Ender::Tunnel),
+            },
         }
     };
     match accept_loop(&listener, take).await {}
@@ -120,22 +160,24 @@ impl Drop for OpenListener {
 /// Hands a partner to the switchboard; where that is overrun the partner is reset at once.
 fn arrive(board: &Switchboard, partner: Partner) {
     if let Some(partner) = board.try_arrive(partner) {
-        turn_away(partner, "too many calls arrive at once", Ender::Tunnel);
+        board.deny(partner, "too many calls arrive at once", Ender::Tunnel);
     }
 }
 
-/// Turns a partner away that never got as far as being a call.
-pub(crate) fn turn_away(partner: Partner, reason: &str, ended_by: Ender) {
-    partner.turn_away(CallId(0), CallResult::Denied, ended_by, reason);
-}
-
 /// Lets a partner in only if it begins with a TLS handshake, within `-T`. What was read travels with the call.
-async fn arrive_with_tls(board: Switchboard, mut partner: Partner, step: Duration) {
-    match timeout(step, begins_with_tls(&mut partner)).await {
+async fn arrive_with_tls(
+    board: Switchboard,
+    mut partner: Partner,
+    step: Duration,
+    place: OwnedSemaphorePermit,
+) {
+    let begun = timeout(step, begins_with_tls(&mut partner)).await;
+    drop(place);
+    match begun {
         Ok(true) => board.tell(Event::Arrived(partner)).await,
-        Ok(false) => turn_away(partner, "the caller does not begin with a TLS ClientHello", Ender::Partner),
+        Ok(false) => board.deny(partner, "the caller does not begin with a TLS ClientHello", Ender::Partner),
         Err(_) => {
-            turn_away(partner, "the caller did not begin with a TLS ClientHello in time", Ender::Partner);
+            board.deny(partner, "the caller did not begin with a TLS ClientHello in time", Ender::Partner);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! fill up is dropped.
 
 mod carry_out;
+mod event;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,15 +17,16 @@ use seal::Authorized;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
-use wire::proxy_side::{ArrivalDenied, LinkDenied, ProxySettings, ProxySide, Returned};
+use wire::proxy_side::{ArrivalDenied, LinkDenied, ProxySettings, ProxySide};
 use wire::{
     CallId, CallToken, Frame, Hello, LinkId, Millis, Name, PeerKey, RejectReason, SessionId, Welcome, limits,
 };
 
 use crate::options::{External, Options};
-use crate::outer_door::{self, OuterDoor};
+use crate::outer_door::OuterDoor;
 use crate::partner::Partner;
 use crate::waiting_room::WaitingRoom;
+pub(crate) use event::{Event, LinkOrder, LinkOrders, Switchboard};
 
 /// Events that may wait for the switchboard. Every call makes about five.
 const EVENTS_MAX: usize = 4_096;
@@ -47,95 +49,6 @@ impl Times {
     }
 }
 
-/// What a link is told.
-pub(crate) enum LinkOrder {
-    /// Here is a call; see [`wire::proxy_side::Action::Offer`].
-    Offer {
-        /// The call.
-        call: CallId,
-        /// Its partner.
-        partner: Partner,
-        /// When the partner's patience is over.
-        deadline: Instant,
-    },
-    /// The claimed call is gone.
-    Gone(CallId),
-}
-
-/// A link, as the switchboard knows it. The link closes when this is dropped while it is on standby.
-pub(crate) type LinkOrders = mpsc::Sender<LinkOrder>;
-
-/// What the switchboard is told.
-pub(crate) enum Event {
-    /// A client says hello.
-    Hello {
-        /// Who it is.
-        key: PeerKey,
-        /// What it said.
-        hello: Hello,
-        /// Where the frames for it go.
-        outbox: mpsc::Sender<Frame>,
-        /// Whether it is attached.
-        answer: oneshot::Sender<Result<Welcome, RejectReason>>,
-    },
-    /// A frame came on a control link.
-    Frame(SessionId, Frame),
-    /// A control link has ended.
-    SessionLost(SessionId, String),
-    /// A link was opened to wait for calls, or to claim one.
-    Link {
-        /// Who opened it.
-        key: PeerKey,
-        /// The session it names.
-        session: SessionId,
-        /// The call it claims.
-        claim: Option<(CallId, CallToken)>,
-        /// Where its orders go.
-        orders: LinkOrders,
-        /// What it is called here, if it is welcome.
-        answer: oneshot::Sender<Result<LinkId, LinkDenied>>,
-    },
-    /// A partner was accepted.
-    Arrived(Partner),
-    /// A parked partner has left.
-    PartnerLeft(CallId, Partner),
-    /// An offered call was accepted.
-    Accepted(CallId),
-    /// An offered call was not accepted; the partner is back.
-    Returned(CallId, Partner, Returned),
-    /// A call that was offered or running is over.
-    Ended(CallId),
-    /// The call on a link is over in both directions.
-    LinkFree(LinkId),
-    /// A link has ended.
-    LinkLost(LinkId),
-    /// The operator changed the configuration.
-    Reload(Box<Options>, Arc<Authorized>),
-    /// The operator wants the daemon to end.
-    Drain,
-}
-
-/// Where events go.
-#[derive(Clone)]
-pub(crate) struct Switchboard(mpsc::Sender<Event>);
-
-impl Switchboard {
-    /// Tells an event, in order with others of the same teller.
-    pub(crate) async fn tell(&self, event: Event) {
-        // It only fails when the whole daemon is ending.
-        let _ = self.0.send(event).await;
-    }
-
-    /// Tells of an arrival. Where too many events wait already the partner is given back.
-    #[must_use = "a partner that is given back has to be turned away"]
-    pub(crate) fn try_arrive(&self, partner: Partner) -> Option<Partner> {
-        match self.0.try_send(Event::Arrived(partner)).map_err(mpsc::error::TrySendError::into_inner) {
-            Err(Event::Arrived(partner)) => Some(partner),
-            _ => None,
-        }
-    }
-}
-
 /// The switchboard's own state.
 struct Board {
     machine: ProxySide,
@@ -148,7 +61,7 @@ struct Board {
     links: HashMap<LinkId, LinkOrders>,
     last_link: u64,
     room: WaitingRoom,
-    door: Option<OuterDoor>,
+    door: OuterDoor,
     calls: watch::Sender<usize>,
 }
 
@@ -170,7 +83,7 @@ pub(crate) struct Started {
 /// Starts the switchboard.
 pub(crate) fn start(options: &Options, authorized: Arc<Authorized>) -> Started {
     let (sender, events) = mpsc::channel(EVENTS_MAX);
-    let myself = Switchboard(sender);
+    let myself = Switchboard::new(sender);
     let (times, times_seen) = watch::channel(Arc::new(Times::of(options)));
     let (calls, calls_seen) = watch::channel(0);
     let settings = ProxySettings {
@@ -191,7 +104,7 @@ pub(crate) fn start(options: &Options, authorized: Arc<Authorized>) -> Started {
         links: HashMap::new(),
         last_link: 0,
         room: WaitingRoom::default(),
-        door: None,
+        door: OuterDoor::default(),
         calls,
     };
     supervise(tokio::spawn(board.run(events)));
@@ -360,7 +273,7 @@ impl Board {
                     ArrivalDenied::NoClient => "no client is attached",
                     ArrivalDenied::RoomFull => "too many calls wait to be taken",
                 };
-                outer_door::turn_away(partner, reason, Ender::Tunnel);
+                self.myself.deny(partner, reason, Ender::Tunnel);
             }
         }
     }
@@ -374,12 +287,11 @@ impl Board {
 
     fn on_reload(&mut self, options: Options, authorized: Arc<Authorized>) {
         let names = names(&options.externals);
-        let doors_changed = self.externals != options.externals;
         self.times.send_replace(Arc::new(Times::of(&options)));
         self.externals = options.externals;
         self.authorized = authorized;
         self.machine.on_settings(names, options.step.as_millis() as u64);
-        if doors_changed && self.door.is_some() {
+        if self.machine.listeners_open() {
             self.open_doors();
         }
         let trusted = self.authorized.clone();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use relay::call_event::{CallEvent, CallResult, Direction, Ender, Side, verdict};
 use relay::join::{abort, settle};
-use relay::{Either, Incoming, Joined, Link, LinkError, connect, join, race, socket};
+use relay::{Either, End, EndedBy, Incoming, Joined, Link, LinkError, connect, join, race, socket};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -142,9 +142,16 @@ async fn run<S: AsyncRead + AsyncWrite>(
 ) {
     let setup = call.arrived.elapsed();
     let config = around.config();
-    // Where the target does not take these few bytes, joining finds out what is the matter with it.
-    let _ = timeout(config.step, socket.write_all(early)).await;
-    let joined = join(socket, link, state, config.join, around.stopped()).await;
+    let joined = match timeout(config.step, socket.write_all(early)).await {
+        Ok(Ok(())) => join(socket, link, state, config.join, around.stopped()).await,
+        // Some of it may have arrived, so that nothing can follow.
+        Ok(Err(_)) | Err(_) => {
+            socket::reset(socket);
+            abort(link, state, AbortReason::Reset);
+            let end = End::Aborted(AbortReason::Reset);
+            Joined { end, ended_by: EndedBy::Socket, from_socket: 0, to_socket: 0 }
+        }
+    };
     let Joined { from_socket, to_socket, .. } = joined;
     let (result, ended_by, reason) = verdict(&joined, Side::Target);
     let target = target_text(call.listener, around);

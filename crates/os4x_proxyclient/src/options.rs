@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use daemon::address::{HostPort, ListenAddress, ListenerName, Named};
+use daemon::address::{AddressError, HostPort, ListenAddress, ListenerName, Named};
 use daemon::background::Place;
 use daemon::common_flags::{CommonFlags, Flag, Wish, file_path, file_seconds, next_flag, unknown_flag};
 use daemon::config_file;
@@ -83,7 +83,7 @@ pub struct Options {
 #[serde(deny_unknown_fields)]
 struct File {
     #[serde(default)]
-    proxy: Vec<String>,
+    proxy: Vec<FileProxy>,
     timeout: Option<u64>,
     idle: Option<u64>,
     drain: Option<u64>,
@@ -111,7 +111,33 @@ enum Seal {
 struct FileTarget {
     #[serde(default)]
     name: ListenerName,
-    connect: String,
+    connect: FileConnect,
+}
+
+/// A proxy, whose port may be left out.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct FileProxy(HostPort);
+
+impl TryFrom<String> for FileProxy {
+    type Error = AddressError;
+
+    fn try_from(text: String) -> Result<Self, AddressError> {
+        HostPort::parse_with_default_port(&text, DEFAULT_PROXY_PORT).map(Self)
+    }
+}
+
+/// A target, whose host may be left out.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct FileConnect(HostPort);
+
+impl TryFrom<String> for FileConnect {
+    type Error = AddressError;
+
+    fn try_from(text: String) -> Result<Self, AddressError> {
+        HostPort::parse_with_local_default(&text).map(Self)
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -138,9 +164,9 @@ enum Status {
 }
 
 impl TryFrom<String> for Status {
-    type Error = daemon::address::AddressError;
+    type Error = AddressError;
 
-    fn try_from(text: String) -> Result<Self, Self::Error> {
+    fn try_from(text: String) -> Result<Self, AddressError> {
         match text.as_str() {
             "off" => Ok(Self::Off),
             _ => ListenAddress::parse_loopback_default(&text).map(Self::At),
@@ -235,17 +261,18 @@ fn resolve(flags: Flags, file: File) -> Result<Options, Failure> {
     let Flags { common, proxies, targets, .. } = flags;
     let proxies = match proxies.is_empty() {
         false => proxies,
-        true => file.proxy.iter().map(|text| to_proxy(text)).collect::<Result<_, _>>()?,
+        true => file.proxy.into_iter().map(|FileProxy(proxy)| proxy).collect(),
     };
     if proxies.is_empty() && matches!(common.wish, Wish::Serve | Wish::Check) {
         return Err(Failure::Usage(String::from("no proxy is given: name it with -e HOST[:PORT]")));
     }
+    let fault = if targets.is_empty() { Failure::Operator } else { Failure::Usage };
     let targets = match (targets.is_empty(), file.target.is_empty()) {
         (false, _) => targets,
-        (true, false) => file.target.iter().map(to_target).collect::<Result<_, _>>()?,
+        (true, false) => file.target.into_iter().map(to_target).collect::<Result<_, _>>()?,
         (true, true) => vec![(to_name(&ListenerName::default())?, to_local(DEFAULT_TARGET_PORT)?)],
     };
-    check_targets(&targets)?;
+    check_targets(&targets).map_err(fault)?;
     let step = match (common.timeout, file.timeout) {
         (Some(step), _) => step,
         (None, step) => file_seconds("timeout", step, DEFAULT_STEP_S, 1)?,
@@ -285,16 +312,15 @@ fn not_carried(flags: &Flags, file: &File) -> Vec<String> {
     words
 }
 
-fn check_targets(targets: &[(Name, HostPort)]) -> Result<(), Failure> {
+fn check_targets(targets: &[(Name, HostPort)]) -> Result<(), String> {
     if targets.len() > limits::NAMES_MAX {
-        let (count, most) = (targets.len(), limits::NAMES_MAX);
-        return Err(Failure::Operator(format!("{count} targets are given; {most} is the most")));
+        return Err(format!("{} targets are given; {} is the most", targets.len(), limits::NAMES_MAX));
     }
     for (index, (name, target)) in targets.iter().enumerate() {
         if let Some((_, other)) = targets[index + 1..].iter().find(|(other, _)| other == name) {
-            return Err(Failure::Operator(format!(
+            return Err(format!(
                 "two targets are named {name}, {target} and {other}: give each listener one"
-            )));
+            ));
         }
     }
     Ok(())
@@ -304,9 +330,8 @@ fn to_proxy(text: &str) -> Result<HostPort, Failure> {
     HostPort::parse_with_default_port(text, DEFAULT_PROXY_PORT).map_err(Failure::usage)
 }
 
-fn to_target(file: &FileTarget) -> Result<(Name, HostPort), Failure> {
-    let connect = HostPort::parse_with_local_default(&file.connect).map_err(Failure::operator)?;
-    Ok((to_name(&file.name)?, connect))
+fn to_target(file: FileTarget) -> Result<(Name, HostPort), Failure> {
+    Ok((to_name(&file.name)?, file.connect.0))
 }
 
 fn to_local(port: u16) -> Result<HostPort, Failure> {

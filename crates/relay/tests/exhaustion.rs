@@ -103,6 +103,7 @@ async fn the_loop_outlives_the_descriptors() {
 
     // A loop that spins uses all the time there is; this one thread has nothing else to do.
     let (began, used) = (Instant::now(), processor_time(&schedstat));
+    // not a wait: the time over which the processor is measured
     tokio::time::sleep(Duration::from_millis(700)).await;
     let share = (processor_time(&schedstat) - used).as_secs_f64() / began.elapsed().as_secs_f64();
     assert!(share < 0.1, "{share:.2} of a processor while nothing happens");

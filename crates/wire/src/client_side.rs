@@ -24,7 +24,7 @@ use standby::Standby;
 pub struct ClientSettings {
     /// Where the calls of each listener go.
     pub targets: Vec<Target>,
-    /// How long dialling and greeting may take together, in milliseconds (`-T`).
+    /// How long connecting, sealing and greeting may take together, in milliseconds.
     pub attach_ms: u64,
     /// Silence after which the proxy is lost, in milliseconds.
     pub silence_ms: u64,
@@ -87,7 +87,7 @@ pub enum Purpose {
 /// Why a control link is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost {
-    /// Dialling and greeting took longer than `-T`.
+    /// Dialling and greeting took longer than they may.
     AttachTimedOut,
     /// Nothing was heard from the proxy for the agreed silence.
     Silent,

@@ -60,7 +60,8 @@ pub const OFFER_SIGN_MS: u64 = 3_000;
 pub const CLAIM_ANSWER_MS: u64 = 5_000;
 /// Without any sign for an announced call for so long, another client is asked where there is one.
 pub const ANNOUNCE_SIGN_MS: u64 = 3_000;
-/// After this end has closed its direction of a call by an abort, the other end closes its own within this.
+/// After this end has closed its direction of a call and given its socket up, the other end closes its own within
+/// this, or the link is of no more use.
 pub const SETTLE_MS: u64 = 10_000;
 
 /// The first delay between two attempts to attach; the very first attempt after a loss is made at once.

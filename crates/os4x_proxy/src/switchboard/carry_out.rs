@@ -9,7 +9,6 @@ use wire::proxy_side::{Action, CallFailure, Returned, SessionEnd};
 use wire::{CallId, Frame, LinkId, Millis, SessionId};
 
 use super::{Board, Event, LinkOrder};
-use crate::outer_door::OuterDoor;
 
 impl Board {
     /// Carries out everything that the state machine has decided so far.
@@ -17,7 +16,7 @@ impl Board {
         while let Some(action) = self.machine.poll_action() {
             match action {
                 Action::OpenListeners => self.open_doors(),
-                Action::CloseListeners => self.door = None,
+                Action::CloseListeners => self.door.close(),
                 Action::Send(session, frame) => self.send(session, frame),
                 Action::EndSession(session, why) => self.end_session(session, end_text(why)),
                 Action::Offer { link, call, deadline } => self.offer(link, call, deadline),
@@ -30,9 +29,7 @@ impl Board {
     }
 
     pub(super) fn open_doors(&mut self) {
-        // The old ones go first: an address may be in both.
-        self.door = None;
-        self.door = Some(OuterDoor::open(&self.externals, &self.myself, &self.times.subscribe()));
+        self.door.open(&self.externals, &self.myself, &self.times.subscribe());
     }
 
     fn send(&mut self, session: SessionId, frame: Frame) {

@@ -1,0 +1,124 @@
+//! What the switchboard is told, and by what handle; and what it tells the links.
+
+use std::sync::Arc;
+
+use daemon::rate::HeldBack;
+use relay::call_event::{CallResult, Ender};
+use seal::Authorized;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use wire::proxy_side::{LinkDenied, Returned};
+use wire::{CallId, CallToken, Frame, Hello, LinkId, PeerKey, RejectReason, SessionId, Welcome};
+
+use crate::complaints::Complaints;
+use crate::options::Options;
+use crate::partner::Partner;
+
+/// What a link is told.
+pub(crate) enum LinkOrder {
+    /// Here is a call; see [`wire::proxy_side::Action::Offer`].
+    Offer {
+        /// The call.
+        call: CallId,
+        /// Its partner.
+        partner: Partner,
+        /// When the partner's patience is over.
+        deadline: Instant,
+    },
+    /// The claimed call is gone.
+    Gone(CallId),
+}
+
+/// A link, as the switchboard knows it. The link closes when this is dropped while it is on standby.
+pub(crate) type LinkOrders = mpsc::Sender<LinkOrder>;
+
+/// What the switchboard is told.
+pub(crate) enum Event {
+    /// A client says hello.
+    Hello {
+        /// Who it is.
+        key: PeerKey,
+        /// What it said.
+        hello: Hello,
+        /// Where the frames for it go.
+        outbox: mpsc::Sender<Frame>,
+        /// Whether it is attached.
+        answer: oneshot::Sender<Result<Welcome, RejectReason>>,
+    },
+    /// A frame came on a control link.
+    Frame(SessionId, Frame),
+    /// A control link has ended.
+    SessionLost(SessionId, String),
+    /// A link was opened to wait for calls, or to claim one.
+    Link {
+        /// Who opened it.
+        key: PeerKey,
+        /// The session it names.
+        session: SessionId,
+        /// The call it claims.
+        claim: Option<(CallId, CallToken)>,
+        /// Where its orders go.
+        orders: LinkOrders,
+        /// What it is called here, if it is welcome.
+        answer: oneshot::Sender<Result<LinkId, LinkDenied>>,
+    },
+    /// A partner was accepted.
+    Arrived(Partner),
+    /// A parked partner has left.
+    PartnerLeft(CallId, Partner),
+    /// An offered call was accepted.
+    Accepted(CallId),
+    /// An offered call was not accepted; the partner is back.
+    Returned(CallId, Partner, Returned),
+    /// A call that was offered or running is over.
+    Ended(CallId),
+    /// The call on a link is over in both directions.
+    LinkFree(LinkId),
+    /// A link has ended.
+    LinkLost(LinkId),
+    /// The operator changed the configuration.
+    Reload(Box<Options>, Arc<Authorized>),
+    /// The operator wants the daemon to end.
+    Drain,
+}
+
+/// Where events go.
+#[derive(Clone)]
+pub(crate) struct Switchboard {
+    events: mpsc::Sender<Event>,
+    complaints: Complaints,
+}
+
+impl Switchboard {
+    /// A handle whose events go to `events`.
+    pub(super) fn new(events: mpsc::Sender<Event>) -> Self {
+        Self { events, complaints: Complaints::new() }
+    }
+
+    /// Tells an event, in order with others of the same teller.
+    pub(crate) async fn tell(&self, event: Event) {
+        // It only fails when the whole daemon is ending.
+        let _ = self.events.send(event).await;
+    }
+
+    /// Tells of an arrival. Where too many events wait already the partner is given back.
+    #[must_use = "a partner that is given back has to be turned away"]
+    pub(crate) fn try_arrive(&self, partner: Partner) -> Option<Partner> {
+        match self.events.try_send(Event::Arrived(partner)).map_err(mpsc::error::TrySendError::into_inner) {
+            Err(Event::Arrived(partner)) => Some(partner),
+            _ => None,
+        }
+    }
+
+    /// Turns a partner away that never got as far as being a call, and says so at a bounded rate.
+    pub(crate) fn deny(&self, partner: Partner, reason: &'static str, ended_by: Ender) {
+        match self.complaints.may_say(reason) {
+            Some(HeldBack(0)) => partner.turn_away(CallId(0), CallResult::Denied, ended_by, reason),
+            Some(held_back) => {
+                let reason = format!("{reason} {held_back}");
+                partner.turn_away(CallId(0), CallResult::Denied, ended_by, &reason);
+            }
+            None => relay::socket::reset(partner.socket),
+        }
+    }
+}
