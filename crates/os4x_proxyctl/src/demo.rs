@@ -1,0 +1,123 @@
+//! `demo`: a complete system on this machine, as an administrator would set it up, with a partner to use it.
+//!
+//! Both daemons are real processes with keys, lists, configuration files and logs in a folder of their own. The
+//! stations inside and the partner outside live in this process. Every step is told, checked and timed.
+
+mod account;
+mod content;
+mod daemon_process;
+mod inside;
+mod partner;
+mod place;
+mod programs;
+mod record;
+mod setup;
+mod stay;
+
+use std::process::ExitCode;
+
+use daemon::failure::Failure;
+
+use crate::cli::DemoOptions;
+use crate::print;
+use crate::signals::Ending;
+use account::Account;
+use daemon_process::DaemonProcess;
+use inside::Inside;
+use place::Place;
+use programs::Programs;
+
+/// Runs the demo: the steps, then everything stays up until it is ended.
+///
+/// # Errors
+/// What keeps the demo from beginning at all.
+pub async fn run(options: &DemoOptions) -> Result<ExitCode, Failure> {
+    let mut ending = Ending::new()?;
+    let programs = Programs::beside_this_one()?;
+    let place = Place::make(options.size)?;
+    let inside = Inside::open(&place).await.map_err(Failure::Operator)?;
+    let mut demo = Demo { place, inside, account: Account::default(), proxy: None, client: None };
+    demo.introduce();
+    let is_through = tokio::select! {
+        is_through = Box::pin(demo.steps(&programs, options)) => is_through,
+        () = ending.asked() => {
+            demo.account.bad("interrupted");
+            false
+        }
+    };
+    if is_through && !options.once {
+        demo.stay(&mut ending, options.seconds).await;
+    }
+    Ok(demo.end().await)
+}
+
+/// The running system.
+struct Demo {
+    place: Place,
+    inside: Inside,
+    account: Account,
+    proxy: Option<DaemonProcess>,
+    client: Option<DaemonProcess>,
+}
+
+impl Demo {
+    fn introduce(&self) {
+        print::line(format!(
+            "OS4X Proxy demo: a complete system on this machine\n\n{DRAWING}\nConfiguration, keys, logs and files are in \
+             {}",
+            self.place.root().display()
+        ));
+    }
+
+    /// All steps in order. Whether the system is up and worth staying for.
+    async fn steps(&mut self, programs: &Programs, options: &DemoOptions) -> bool {
+        let built = match setup::run(self, programs).await {
+            Ok(()) => partner::run(self, options.size).await,
+            Err(reason) => Err(reason),
+        };
+        if let Err(reason) = &built {
+            self.account.bad(reason);
+        }
+        if !self.account.is_all_right() {
+            self.show_logs();
+        }
+        self.account.sum_up();
+        built.is_ok()
+    }
+
+    /// What the daemons had to say, when something went wrong.
+    fn show_logs(&self) {
+        for daemon in [&self.proxy, &self.client].into_iter().flatten() {
+            print::line(format!("\n{}", daemon.tail(TAIL_LINES)));
+        }
+    }
+
+    /// Ends the daemons, the inner one first, and tidies up if all was right.
+    async fn end(mut self) -> ExitCode {
+        print::line("\nEnding it all");
+        for daemon in [self.client.take(), self.proxy.take()].into_iter().flatten() {
+            match daemon.end().await {
+                Ok(text) => self.account.good(text),
+                Err(text) => self.account.bad(text),
+            }
+        }
+        drop(self.inside);
+        let is_all_right = self.account.is_all_right();
+        if is_all_right {
+            match self.place.remove() {
+                Ok(text) => self.account.good(text),
+                Err(text) => self.account.bad(text),
+            }
+            return ExitCode::SUCCESS;
+        }
+        print::line(format!("Left to look at: {}", self.place.keep().display()));
+        ExitCode::FAILURE
+    }
+}
+
+const DRAWING: &str = "  partner  ──▶  os4x_proxy  ◀──  os4x_proxyclient  ──▶  OFTP2 station
+  outside       DMZ              inside                 inside
+";
+
+/// Of each log, when something went wrong.
+const TAIL_LINES: usize = 20;
