@@ -1,0 +1,164 @@
+//! `os4x_proxyclient` as a command: what it prints, how it ends, and how it goes to the background.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use testkit::{Background, Outcome, Plan, Program, Signal, Site, run, wait_until};
+
+fn client(arguments: &[&str]) -> Outcome {
+    run(Program::Client, arguments)
+}
+
+#[test]
+fn help_names_every_flag_and_default() {
+    for flag in ["-h", "--help"] {
+        let help = client(&[flag]);
+        assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
+        let flags = [
+            "-h, --help",
+            "-v, --version",
+            "-Q, --outgoing",
+            "-i, --target",
+            "-e, --proxy",
+            "-T, --timeout",
+            "-d, --debug",
+            "-t, --trace",
+            "-f, --foreground",
+            "-c, --config",
+            "-k, --key",
+            "-a, --authorized",
+            "-K, --public-key",
+            "-p, --pid-file",
+            "--forward",
+            "--status",
+            "--log-file",
+            "--log-format text|json",
+            "--check",
+            "65433",
+            "65432",
+            "localhost:6619",
+            "[180]",
+            "127.0.0.1:65434",
+        ];
+        for wanted in flags {
+            assert!(help.stdout.contains(wanted), "{wanted} in {}", help.stdout);
+        }
+    }
+}
+
+#[test]
+fn the_version_begins_as_scripts_expect() {
+    let version = client(&["-v"]);
+    assert_eq!((&version, version.code), (&client(&["--version"]), Some(0)));
+    let date = version.stdout.lines().next().unwrap().strip_prefix("OS4X Proxy client build ").unwrap();
+    assert!(date.len() == 8 && date.bytes().all(|byte| byte.is_ascii_digit()), "{date}");
+}
+
+#[test]
+fn the_public_key_needs_nothing_else() {
+    let site = Site::new();
+    let path = site.path("own.key");
+    let ask = || client(&["-K", "-k", path.to_str().unwrap(), "-c", "/dev/null"]);
+    let key = ask();
+    assert_eq!((&key, key.code), (&ask(), Some(0)));
+    assert_eq!(key.stdout.trim_end().len(), 44, "{}", key.stdout);
+}
+
+#[test]
+fn wrong_command_lines_are_explained_with_code_2() {
+    let lines: [(&[&str], &str); 8] = [
+        (&["-z"], "unknown flag -z"),
+        (&["-L"], "unknown flag -L"),
+        (&["stray"], "stray"),
+        (&["-c", "/dev/null"], "no proxy is given"),
+        (&["-e", "dmz:port"], "dmz:port"),
+        (&["-e", "dmz", "-i", "a=nowhere"], "nowhere"),
+        (&["-e", "dmz", "--forward", "13305"], "13305"),
+        (&["-e", "dmz", "-T", "x"], "whole seconds"),
+    ];
+    for (line, said) in lines {
+        let outcome = client(line);
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(2), ""), "{line:?}");
+        assert!(outcome.stderr.contains(said) && outcome.stderr.contains("--help"), "{outcome:?}");
+        assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
+    }
+}
+
+#[test]
+fn check_says_what_would_be_run() {
+    let plan = Plan::new();
+    plan.client.write();
+    let config = plan.client.path("toml");
+    let good =
+        client(&["--check", "-c", config.to_str().unwrap(), "-e", "dmz1.example.com", "-e", "dmz2:7000"]);
+    assert_eq!((good.code, good.stderr.as_str()), (Some(0), ""), "{good:?}");
+    let target = plan.client.targets[0].1.to_string();
+    let key = plan.client.public_key();
+    for wanted in ["dmz1.example.com:65432", "dmz2:7000", &target, &key, "1 trusted"] {
+        assert!(good.stdout.contains(wanted), "{wanted} in {}", good.stdout);
+    }
+    plan.client.trust(&["no key at all"]);
+    let bad = client(&["--check", "-c", config.to_str().unwrap()]);
+    assert_eq!((bad.code, bad.stdout.as_str()), (Some(1), ""));
+    assert!(bad.stderr.contains("client.authorized:1: "), "{}", bad.stderr);
+}
+
+#[test]
+fn a_wrong_configuration_names_key_and_line() {
+    let site = Site::new();
+    let wrong = [
+        ("proxy = [\"dmz\"]\n\n[[targets]]\n", ":3: ", "targets"),
+        ("proxy = \"dmz\"\n", ":1: ", "proxy"),
+        ("proxy = [\"dmz\"]\nseal = \"never\"\n", ":2: ", "seal"),
+        ("proxy = [\"dmz\"]\n[[target]]\nconnet = \"a:1\"\n", ":3: ", "connet"),
+    ];
+    for (text, line, key) in wrong {
+        let config = site.write("wrong.toml", text);
+        for command in [&["--check"][..], &["-f"], &[]] {
+            let outcome = client(&[command, &["-c", config.to_str().unwrap()]].concat());
+            assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{outcome:?}");
+            assert!(outcome.stderr.contains(&format!("wrong.toml{line}")), "{outcome:?}");
+            assert!(outcome.stderr.contains(key), "{outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn two_targets_of_one_name_are_a_mistake() {
+    let outcome = client(&["--check", "-c", "/dev/null", "-e", "dmz", "-i", "a=h:1", "-i", "a=h:2"]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(outcome.stderr.contains("h:1") && outcome.stderr.contains("h:2"), "{outcome:?}");
+}
+
+#[test]
+fn the_command_ends_when_the_daemon_is_attaching_in_the_background() {
+    // The proxy is not there: the client tries for ever.
+    let plan = Plan::new();
+    plan.client.write();
+    let files = [plan.client.path("toml"), plan.site.path("client.pid"), plan.site.path("client.log")];
+    let [config, pid_file, log] = files.each_ref().map(|path| path.to_str().unwrap());
+    let started = client(&["-c", config, "-p", pid_file, "--log-file", log, "--log-format", "json"]);
+    assert_eq!(started.code, Some(0), "{started:?}");
+    let daemon = Background::of(&files[1]);
+    let said = |words: &str| std::fs::read_to_string(&files[2]).is_ok_and(|text| text.contains(words));
+    wait_until("it has tried", || said("\"event\":\"not_attached\""));
+    let proxy = plan.proxy.start();
+    proxy.wait(&[("event", "attached")]);
+    daemon.signal(Signal::TERM);
+    daemon.wait_end();
+    wait_until("the log has its last line", || said("\"event\":\"ended\""));
+    proxy.wait(&[("event", "lost")]);
+}
+
+#[test]
+fn what_hinders_the_start_is_said_with_code_1() {
+    let plan = Plan::new();
+    plan.client.write();
+    plan.client.trust(&["no key at all"]);
+    let config = plan.client.path("toml");
+    let log = plan.site.path("client.log");
+    for place in [&["-f"][..], &["--log-file", log.to_str().unwrap()]] {
+        let outcome = client(&[place, &["-c", config.to_str().unwrap()]].concat());
+        assert_eq!(outcome.code, Some(1), "{outcome:?}");
+        assert!(outcome.stderr.contains("client.authorized:1: "), "{outcome:?}");
+        assert!(!outcome.stderr.contains("panicked"), "{outcome:?}");
+    }
+}

@@ -1,0 +1,110 @@
+//! A network of its own for a proxy, with a wire that really goes dead: nothing is acknowledged any more. Doubles on
+//! loopback cannot do that, because the kernel acknowledges for them.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// A network namespace with two wires to this host: one for partners, one for clients. It needs root and iproute2.
+pub struct Namespace {
+    name: String,
+    block: [u8; 3],
+}
+
+/// One of the two wires: its number, and the last byte of the address at this host and in the namespace.
+struct Wire {
+    letter: char,
+    host: u8,
+    inside: u8,
+}
+
+const PARTNERS: Wire = Wire { letter: 'a', host: 1, inside: 2 };
+const CLIENTS: Wire = Wire { letter: 'b', host: 5, inside: 6 };
+
+impl Namespace {
+    /// A new one; `None`, with the reason printed, where this process may not make any.
+    ///
+    /// # Panics
+    /// When it may, and that fails half-way.
+    pub fn new() -> Option<Self> {
+        static SERIAL: AtomicU8 = AtomicU8::new(0);
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        let process = std::process::id();
+        let name = format!("o{process}n{serial}");
+        if !ip(&["netns", "add", &name]) {
+            eprintln!("skipped: a network namespace cannot be made here (it needs root and iproute2)");
+            return None;
+        }
+        let namespace = Self { name, block: [10, 1 + (process % 250) as u8, serial] };
+        for wire in [PARTNERS, CLIENTS] {
+            namespace.add(&wire);
+        }
+        Some(namespace)
+    }
+
+    fn add(&self, wire: &Wire) {
+        let (near, far) = (self.device(wire), format!("{}f", self.device(wire)));
+        let [host, inside] = [wire.host, wire.inside].map(|last| format!("{}/30", self.address(last)));
+        let name = &self.name;
+        let steps = [
+            format!("link add {near} type veth peer name {far} netns {name}"),
+            format!("address add {host} dev {near}"),
+            format!("link set {near} up"),
+            format!("-n {name} address add {inside} dev {far}"),
+            format!("-n {name} link set {far} up"),
+        ];
+        for step in steps {
+            assert!(ip(&step.split(' ').collect::<Vec<_>>()), "ip {step}");
+        }
+    }
+
+    fn device(&self, wire: &Wire) -> String {
+        format!("{}{}", self.name, wire.letter)
+    }
+
+    fn address(&self, last: u8) -> IpAddr {
+        let [a, b, c] = self.block;
+        Ipv4Addr::new(a, b, c, last).into()
+    }
+
+    /// Its name, under which a daemon can be started in it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where partners reach a port of a daemon inside.
+    pub fn external(&self, port: u16) -> SocketAddr {
+        (self.address(PARTNERS.inside), port).into()
+    }
+
+    /// Where clients reach a port of a daemon inside.
+    pub fn internal(&self, port: u16) -> SocketAddr {
+        (self.address(CLIENTS.inside), port).into()
+    }
+
+    /// From now on the wire for clients is dead: what is sent into it is lost.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn kill_wire_of_clients(&self) {
+        // At the far end, so that this host still believes in it.
+        let device = format!("{}f", self.device(&CLIENTS));
+        assert!(ip(&["-n", &self.name, "link", "set", &device, "down"]));
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        // The other ends go with these; daemons that still run in it keep an empty network.
+        for wire in [PARTNERS, CLIENTS] {
+            ip(&["link", "delete", &self.device(&wire)]);
+        }
+        ip(&["netns", "delete", &self.name]);
+    }
+}
+
+fn ip(arguments: &[&str]) -> bool {
+    let mut command = Command::new("ip");
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}

@@ -1,0 +1,263 @@
+//! How the daemons of a test are set up.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use rustix::process::Signal;
+
+use crate::command::run;
+use crate::daemon::{Daemon, Program, Room};
+use crate::site::{Site, write_private};
+
+/// An external listener of a proxy.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// Its name.
+    pub name: String,
+    /// Where partners call.
+    pub address: SocketAddr,
+    /// Whether callers have to begin with a TLS ClientHello.
+    pub tls: bool,
+}
+
+/// What both daemons are set up with.
+#[derive(Clone, Debug)]
+struct Files {
+    program: Program,
+    /// The name of the daemon; its files are called after it.
+    name: String,
+    directory: PathBuf,
+}
+
+impl Files {
+    fn new(program: Program, name: &str, site: &Site) -> Self {
+        Self { program, name: name.to_owned(), directory: site.path("") }
+    }
+
+    fn path(&self, extension: &str) -> PathBuf {
+        self.directory.join(format!("{}.{extension}", self.name))
+    }
+
+    fn public_key(&self) -> String {
+        let key = self.path("key");
+        let outcome =
+            run(self.program, ["-K".as_ref(), "-c".as_ref(), nothing(), "-k".as_ref(), key.as_os_str()]);
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        outcome.stdout.trim().to_owned()
+    }
+
+    fn trust(&self, keys: &[&str]) {
+        write_private(&self.path("authorized"), &format!("{}\n", keys.join("\n")));
+    }
+
+    /// The part of the configuration that both have.
+    fn common(&self, step_s: u64, idle_s: u64, drain_s: u64) -> String {
+        format!(
+            "timeout = {step_s}\nidle = {idle_s}\ndrain = {drain_s}\nkey = {:?}\nauthorized = {:?}\n",
+            self.path("key"),
+            self.path("authorized")
+        )
+    }
+
+    fn start(&self, format: &str, room: &Room) -> Daemon {
+        let config = self.path("toml");
+        let flags = ["-f", "--log-format", format, "-c"].map(AsRef::as_ref);
+        Daemon::start(&self.name, self.program, flags.into_iter().chain([config.as_os_str()]), room)
+    }
+}
+
+/// A configuration file in which nothing stands, for commands that shall not look for one at its usual place.
+fn nothing() -> &'static std::ffi::OsStr {
+    "/dev/null".as_ref()
+}
+
+/// A proxy before it is started. Change what the test is about.
+#[derive(Clone, Debug)]
+pub struct ProxySetup {
+    files: Files,
+    /// Where clients connect to.
+    pub internal: SocketAddr,
+    /// Where partners call.
+    pub listeners: Vec<Listener>,
+    /// `-T`, in seconds.
+    pub step_s: u64,
+    /// Seconds after which a silent call is ended; 0: never.
+    pub idle_s: u64,
+    /// Seconds that calls may go on when the daemon ends.
+    pub drain_s: u64,
+    /// What it may have.
+    pub room: Room,
+    /// Further lines at the top of its configuration file.
+    pub extra: String,
+    /// `text` or `json`.
+    pub log_format: &'static str,
+}
+
+impl ProxySetup {
+    /// A proxy with one listener, that trusts nobody. Its files are called `name`.
+    pub fn new(site: &Site, name: &str) -> Self {
+        let listener = Listener { name: String::from("default"), address: site.free_port(), tls: false };
+        Self {
+            files: Files::new(Program::Proxy, name, site),
+            internal: site.free_port(),
+            listeners: vec![listener],
+            step_s: 180,
+            idle_s: 3_600,
+            drain_s: 30,
+            room: Room::default(),
+            extra: String::new(),
+            log_format: "json",
+        }
+    }
+
+    /// Its public key.
+    ///
+    /// # Panics
+    /// When it has none.
+    pub fn public_key(&self) -> String {
+        self.files.public_key()
+    }
+
+    /// Writes its list of trusted keys.
+    ///
+    /// # Panics
+    /// When that is impossible.
+    pub fn trust(&self, keys: &[&str]) {
+        self.files.trust(keys);
+    }
+
+    /// Its file of this kind: `key`, `authorized`, `toml`, `lic`.
+    pub fn path(&self, extension: &str) -> PathBuf {
+        self.files.path(extension)
+    }
+
+    /// Writes its configuration file.
+    pub fn write(&self) {
+        let mut text = format!("internal = \"{}\"\nlicense = {:?}\n", self.internal, self.path("lic"));
+        text.push_str(&self.files.common(self.step_s, self.idle_s, self.drain_s));
+        text.push_str(&self.extra);
+        for Listener { name, address, tls } in &self.listeners {
+            let payload = if *tls { "tls" } else { "any" };
+            let listener =
+                format!("[[external]]\nname = \"{name}\"\nlisten = \"{address}\"\npayload = \"{payload}\"\n");
+            text.push_str(&listener);
+        }
+        write_private(&self.path("toml"), &text);
+    }
+
+    /// Starts it and waits until it serves.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn start(&self) -> Daemon {
+        self.write();
+        let daemon = self.files.start(self.log_format, &self.room);
+        daemon.wait_saying(0, "ready");
+        daemon
+    }
+
+    /// Writes its configuration file and has a running daemon read it. Waits until it has.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn reload(&self, daemon: &Daemon) {
+        self.write();
+        reload(daemon);
+    }
+}
+
+/// A client before it is started. Change what the test is about.
+#[derive(Clone, Debug)]
+pub struct ClientSetup {
+    files: Files,
+    /// The proxies to attach to.
+    pub proxies: Vec<SocketAddr>,
+    /// Where the calls of each listener go.
+    pub targets: Vec<(String, SocketAddr)>,
+    /// `-T`, in seconds.
+    pub step_s: u64,
+    /// Seconds after which a silent call is ended; 0: never.
+    pub idle_s: u64,
+    /// Seconds that calls may go on when the daemon ends.
+    pub drain_s: u64,
+    /// `text` or `json`.
+    pub log_format: &'static str,
+}
+
+impl ClientSetup {
+    /// A client without a proxy, that trusts nobody, and whose target is closed. Its files are called `name`.
+    pub fn new(site: &Site, name: &str) -> Self {
+        Self {
+            files: Files::new(Program::Client, name, site),
+            proxies: Vec::new(),
+            targets: vec![(String::from("default"), site.free_port())],
+            step_s: 180,
+            idle_s: 3_600,
+            drain_s: 30,
+            log_format: "json",
+        }
+    }
+
+    /// Its public key.
+    ///
+    /// # Panics
+    /// When it has none.
+    pub fn public_key(&self) -> String {
+        self.files.public_key()
+    }
+
+    /// Writes its list of trusted keys.
+    ///
+    /// # Panics
+    /// When that is impossible.
+    pub fn trust(&self, keys: &[&str]) {
+        self.files.trust(keys);
+    }
+
+    /// Its file of this kind: `key`, `authorized`, `toml`.
+    pub fn path(&self, extension: &str) -> PathBuf {
+        self.files.path(extension)
+    }
+
+    /// Has all calls of the listener `default` go to `target`.
+    pub fn aim(&mut self, target: SocketAddr) {
+        self.targets = vec![(String::from("default"), target)];
+    }
+
+    /// Writes its configuration file.
+    pub fn write(&self) {
+        let proxies: Vec<String> = self.proxies.iter().map(|proxy| format!("\"{proxy}\"")).collect();
+        let mut text = format!("proxy = [{}]\nstatus = \"off\"\n", proxies.join(", "));
+        text.push_str(&self.files.common(self.step_s, self.idle_s, self.drain_s));
+        for (name, target) in &self.targets {
+            text.push_str(&format!("[[target]]\nname = \"{name}\"\nconnect = \"{target}\"\n"));
+        }
+        write_private(&self.path("toml"), &text);
+    }
+
+    /// Starts it and waits until it has begun to attach.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn start(&self) -> Daemon {
+        self.write();
+        let daemon = self.files.start(self.log_format, &Room::default());
+        daemon.wait_saying(0, "ready");
+        daemon
+    }
+
+    /// Writes its configuration file and has a running daemon read it. Waits until it has.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn reload(&self, daemon: &Daemon) {
+        self.write();
+        reload(daemon);
+    }
+}
+
+fn reload(daemon: &Daemon) {
+    let mark = daemon.mark();
+    daemon.signal(Signal::HUP);
+    daemon.wait_after(mark, &[("event", "reloaded")]);
+}
