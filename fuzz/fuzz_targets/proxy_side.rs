@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use libfuzzer_sys::fuzz_target;
 use wire::limits::{BODY_BYTES_MAX, VERSION, WAITING_CALLS_MAX};
 use wire::proxy_side::{Action, ProxySettings, ProxySide, Returned};
-use wire::{CallId, CallToken, Frame, Hello, Kind, LinkId, Millis, Name, PeerKey, RefuseReason, SessionId, Target};
+use wire::{
+    CallId, CallToken, Frame, Hello, Kind, LinkId, Millis, Name, PeerKey, RefuseReason, SessionId, Target,
+};
 
 fuzz_target!(|bytes: &[u8]| {
     let mut run = Run::new(bytes);
@@ -130,7 +132,12 @@ impl<'a> Run<'a> {
     fn hello(&mut self) -> Option<()> {
         let key = self.key()?;
         let version = if self.byte()? == 0 { VERSION + 1 } else { VERSION };
-        let hello = Hello { version, capabilities: 0, silence_ms: u32::MAX, targets: vec![Target::new(self.name, "station:6619").expect("a target")] };
+        let hello = Hello {
+            version,
+            capabilities: 0,
+            silence_ms: u32::MAX,
+            targets: vec![Target::new(self.name, "station:6619").expect("a target")],
+        };
         if let Ok(welcome) = self.side.on_hello(self.now, key, hello) {
             self.sessions.insert(welcome.session);
         }

@@ -1,4 +1,5 @@
 //! The demo as it is, with real daemons.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may fail like tests do")]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -1,4 +1,5 @@
 //! `station send` and `station listen` against each other, as an administrator runs them.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may fail like tests do")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
