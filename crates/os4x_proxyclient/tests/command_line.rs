@@ -123,9 +123,15 @@ fn a_wrong_configuration_names_key_and_line() {
 
 #[test]
 fn two_targets_of_one_name_are_a_mistake() {
-    let outcome = client(&["--check", "-c", "/dev/null", "-e", "dmz", "-i", "a=h:1", "-i", "a=h:2"]);
-    assert_eq!(outcome.code, Some(1), "{outcome:?}");
-    assert!(outcome.stderr.contains("h:1") && outcome.stderr.contains("h:2"), "{outcome:?}");
+    let site = Site::new();
+    let target = |port| format!("[[target]]\nname = \"a\"\nconnect = \"h:{port}\"\n");
+    let config = site.write("two.toml", &format!("proxy = [\"dmz\"]\n{}{}", target(1), target(2)));
+    let by_file = client(&["--check", "-c", config.to_str().unwrap()]);
+    let by_flags = client(&["--check", "-c", "/dev/null", "-e", "dmz", "-i", "a=h:1", "-i", "a=h:2"]);
+    for (outcome, code) in [(by_file, 1), (by_flags, 2)] {
+        assert_eq!(outcome.code, Some(code), "{outcome:?}");
+        assert!(outcome.stderr.contains("h:1") && outcome.stderr.contains("h:2"), "{outcome:?}");
+    }
 }
 
 #[test]

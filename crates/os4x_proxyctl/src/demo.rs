@@ -38,17 +38,16 @@ pub async fn run(options: &DemoOptions) -> Result<ExitCode, Failure> {
     let inside = Inside::open(&place).await.map_err(Failure::Operator)?;
     let mut demo = Demo { place, inside, account: Account::default(), proxy: None, client: None };
     demo.introduce();
-    let is_through = tokio::select! {
-        is_through = Box::pin(demo.steps(&programs, options)) => is_through,
-        () = ending.asked() => {
-            demo.account.bad("interrupted");
-            false
-        }
+    let is_up = tokio::select! {
+        is_up = Box::pin(demo.steps(&programs, options)) => Some(is_up),
+        () = ending.asked() => None,
     };
-    if is_through && !options.once {
-        demo.stay(&mut ending, options.seconds).await;
+    match is_up {
+        Some(true) if !options.once => demo.stay(&mut ending, options.seconds).await,
+        Some(_) => {}
+        None => print::line("\nInterrupted."),
     }
-    Ok(demo.end().await)
+    Ok(demo.end(is_up.is_some()).await)
 }
 
 /// The running system.
@@ -92,8 +91,9 @@ impl Demo {
         }
     }
 
-    /// Ends the daemons, the inner one first, and tidies up if all was right.
-    async fn end(mut self) -> ExitCode {
+    /// Ends the daemons, the inner one first, and tidies up unless there is something wrong to look at. What was
+    /// interrupted is removed, but did not go well.
+    async fn end(mut self, is_complete: bool) -> ExitCode {
         print::line("\nEnding it all");
         for daemon in [self.client.take(), self.proxy.take()].into_iter().flatten() {
             match daemon.end().await {
@@ -102,16 +102,15 @@ impl Demo {
             }
         }
         drop(self.inside);
-        let is_all_right = self.account.is_all_right();
-        if is_all_right {
-            match self.place.remove() {
-                Ok(text) => self.account.good(text),
-                Err(text) => self.account.bad(text),
-            }
-            return ExitCode::SUCCESS;
+        if !self.account.is_all_right() {
+            print::line(format!("Left to look at: {}", self.place.keep().display()));
+            return ExitCode::FAILURE;
         }
-        print::line(format!("Left to look at: {}", self.place.keep().display()));
-        ExitCode::FAILURE
+        match self.place.remove() {
+            Ok(text) => self.account.good(text),
+            Err(text) => self.account.bad(text),
+        }
+        if is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }
 

@@ -1,10 +1,13 @@
 //! The demo as it is, with real daemons.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may fail like tests do")]
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_os4x_proxyctl");
 
@@ -20,12 +23,19 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+fn daemons_are_there() -> bool {
+    let beside = |name| Path::new(PROGRAM).with_file_name(name).is_file();
+    let are_there = beside("os4x_proxy") && beside("os4x_proxyclient");
+    if !are_there {
+        println!("skipped: the daemons are not built; `cargo test --workspace` builds them");
+    }
+    are_there
+}
+
 #[test]
 fn everything_goes_well() {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let beside = |name| Path::new(PROGRAM).with_file_name(name).is_file();
-    if !beside("os4x_proxy") || !beside("os4x_proxyclient") {
-        println!("skipped: the daemons are not built; `cargo test --workspace` builds them");
+    if !daemons_are_there() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -73,4 +83,27 @@ fn a_daemon_that_ends_early_is_told_of_with_its_last_words() {
     assert_eq!(ran.status.code(), Some(1), "{said}");
     assert!(said.contains("✗ os4x_proxy has ended (exit status: 1)"), "{said}");
     assert!(said.contains("no license") && said.contains("Left to look at: "), "{said}");
+}
+
+#[test]
+fn an_interrupted_demo_leaves_nothing_behind() {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    if !daemons_are_there() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Command::new(PROGRAM)
+        .args(["demo", "--size", "1M"])
+        .env("TMPDIR", folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("Everything stays up")), "it stays up");
+    let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    let rest: Vec<String> = lines.collect();
+    assert!(child.wait().unwrap().success(), "{rest:#?}");
+    assert_eq!(rest.iter().filter(|line| line.contains("ended (exit status: 0)")).count(), 2, "{rest:#?}");
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0, "nothing is left behind");
 }

@@ -34,6 +34,10 @@ impl fmt::Display for LinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed => f.write_str("closed by the other end"),
+            // The library's own words are longer and lead elsewhere.
+            Self::Broken(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                f.write_str("broken off: the other end stopped without a word")
+            }
             Self::Broken(error) => write!(f, "broken: {error}"),
             Self::Malformed(malformed) => write!(f, "the other end sent {malformed}"),
             Self::Violation(violation) => violation.fmt(f),
