@@ -108,6 +108,26 @@ impl Daemon {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Stops it in the middle of what it does, and waits until it stands still. [`Daemon::wake`] lets it go on.
+    ///
+    /// # Panics
+    /// When it does not stop.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let stat = format!("/proc/{}/stat", self.child.id());
+        crate::wait_until("the daemon stands still", || {
+            std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T "))
+        });
+    }
+
+    /// Lets a frozen daemon go on.
+    ///
+    /// # Panics
+    /// When it has gone.
+    pub fn wake(&self) {
+        self.signal(Signal::CONT);
+    }
+
     /// Kills it and waits until the kernel has closed its connections.
     ///
     /// # Panics

@@ -1,7 +1,7 @@
 //! What is lost, and what comes back by itself: killed daemons, frozen ones, dead wires.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use testkit::{Chain, Ending, Namespace, Peer, Plan, Signal, Station, digest, pattern, wait_until};
+use testkit::{Chain, Ending, Namespace, Peer, Plan, Station, digest, pattern, wait_until};
 
 const ATTACHED: [(&str, &str); 1] = [("event", "attached")];
 const LOST: [(&str, &str); 1] = [("event", "lost")];
@@ -77,10 +77,10 @@ fn a_killed_proxy_is_a_reset_for_the_station_and_the_client_returns_to_it() {
 
 #[test]
 fn a_frozen_client_is_noticed_and_returns_when_it_wakes() {
-    let (plan, station) = Plan::to(Station::open, Station::address);
+    let (plan, _station) = Plan::to(Station::hashing, Station::address);
     let chain = plan.step_s(2).start();
     let mark = chain.proxy.mark();
-    chain.client.signal(Signal::STOP);
+    chain.client.freeze();
     let mut waiting = chain.call();
     let lost = chain.proxy.wait_after(mark, &LOST);
     assert!(lost.field("reason").contains("nothing was heard"), "{}", lost.raw);
@@ -88,9 +88,12 @@ fn a_frozen_client_is_noticed_and_returns_when_it_wakes() {
     assert!(Peer::connect(chain.external()).is_err());
     assert_eq!(waiting.ending(), Ending::Reset, "nobody has taken the call");
     let mark = chain.proxy.mark();
-    chain.client.signal(Signal::CONT);
+    chain.client.wake();
     chain.wait_open(mark);
-    call_works(&chain, &station);
+    let mut partner = chain.call();
+    partner.send(b"awake?");
+    partner.finish();
+    assert_eq!(partner.receive_digest(), Some(digest(b"awake?")));
 }
 
 #[test]
@@ -98,11 +101,11 @@ fn a_frozen_proxy_is_noticed() {
     let plan = Plan::new().step_s(2);
     let chain = plan.start();
     let mark = chain.client.mark();
-    chain.proxy.signal(Signal::STOP);
+    chain.proxy.freeze();
     let lost = chain.client.wait_after(mark, &LOST);
     assert!(lost.field("reason").contains("nothing was heard"), "{}", lost.raw);
     let mark = chain.client.mark();
-    chain.proxy.signal(Signal::CONT);
+    chain.proxy.wake();
     chain.client.wait_after(mark, &ATTACHED);
 }
 

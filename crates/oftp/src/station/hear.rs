@@ -173,16 +173,10 @@ where
         data: &DataReceived,
     ) -> Result<Result<Kept, Refusal>, OftpError> {
         let refused = |reason, text| Ok(Err(Refusal { reason, retry: false, text }));
-        if self.is_too_large(data.bytes) {
-            return refused(FileReason::TOO_BIG, format!("{} octets", data.bytes));
-        }
-        if data.bytes != data.end.bytes {
-            let text = format!("{} octets came, {} were sent", data.bytes, data.end.bytes);
-            return refused(FileReason::INVALID_BYTE_COUNT, text);
-        }
-        if file.format.has_records() && data.records != data.end.records {
-            let text = format!("{} records came, {} were sent", data.records, data.end.records);
-            return refused(FileReason::INVALID_RECORD_COUNT, text);
+        if let Some((reason, text)) = self.fault(file, data) {
+            // Before the speaker is told: it may look.
+            sink.discard().await?;
+            return refused(reason, text);
         }
         match sink.keep(file).await? {
             Ok(kept) => Ok(Ok(kept)),
@@ -194,6 +188,22 @@ where
                 format!("the file cannot be written: {}", error.kind()),
             ),
         }
+    }
+
+    /// What is wrong with a file that has come to its end.
+    fn fault(&self, file: &StartFile, data: &DataReceived) -> Option<(FileReason, String)> {
+        if self.is_too_large(data.bytes) {
+            return Some((FileReason::TOO_BIG, format!("{} octets", data.bytes)));
+        }
+        if data.bytes != data.end.bytes {
+            let text = format!("{} octets came, {} were sent", data.bytes, data.end.bytes);
+            return Some((FileReason::INVALID_BYTE_COUNT, text));
+        }
+        if file.format.has_records() && data.records != data.end.records {
+            let text = format!("{} records came, {} were sent", data.records, data.end.records);
+            return Some((FileReason::INVALID_RECORD_COUNT, text));
+        }
+        None
     }
 
     async fn confirm(&mut self, file: &StartFile, kept: Kept, begun: Instant) -> Result<(), OftpError> {

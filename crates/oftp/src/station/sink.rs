@@ -80,6 +80,12 @@ impl Sink {
         finished(spawn_blocking(move || worker.keep(&names)).await)
     }
 
+    /// Removes the file. Nothing is left of it when this returns.
+    pub(super) async fn discard(mut self) -> Result<(), LocalFault> {
+        let (worker, _) = self.settle().await?;
+        finished(spawn_blocking(move || drop(worker)).await)
+    }
+
     async fn settle(&mut self) -> Result<(Box<Worker>, Vec<u8>), LocalFault> {
         match std::mem::replace(&mut self.job, Job::Lost) {
             Job::Idle(worker) => Ok((worker, Vec::with_capacity(CHUNK_BYTES))),
