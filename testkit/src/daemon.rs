@@ -48,12 +48,20 @@ pub struct Room {
     pub open_files: Option<u32>,
     /// The network namespace in which it runs; `None`: that of the test.
     pub namespace: Option<String>,
+    /// A file that it sees as `/etc/hosts`; needs root.
+    pub hosts: Option<PathBuf>,
 }
 
 impl Room {
     fn command(&self, program: Program) -> Command {
-        let Self { open_files, namespace } = self;
+        let Self { open_files, namespace, hosts } = self;
         // Each of these becomes the program in the end, so that its process id is the daemon's.
+        if let Some(hosts) = hosts {
+            let mut own_mounts = Command::new("unshare");
+            let script = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+            own_mounts.args(["--mount", "sh", "-c", script]).arg(hosts).arg(program.path());
+            return own_mounts;
+        }
         match (open_files, namespace) {
             (None, None) => Command::new(program.path()),
             (Some(limit), _) => {

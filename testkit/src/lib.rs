@@ -41,6 +41,15 @@ pub use tunnel::Tunnel;
 /// something is broken.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
+/// Whether this process may do what only root may. A test that needs it says so and passes where it does not.
+pub fn is_root(what_for: &str) -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        eprintln!("skipped: {what_for} needs root");
+    }
+    is_root
+}
+
 /// Waits until `is_so`, for the few things of which nobody sends word.
 ///
 /// # Panics

@@ -2,9 +2,9 @@
 //!
 //! It links nothing that speaks HTTP, SOCKS or OFTP, and it holds nothing but bytes on their way.
 //!
-//! A call: [`outer_door`] accepts a partner and tells the [`switchboard`], which seats it in the [`waiting_room`]
-//! and hands it to a [`call_link`] that waits, or announces it on the control link of a [`session`], upon which a
-//! link comes through the [`inner_door`] and claims it. The [`call_link`] carries it to its end.
+//! A call: `outer_door` accepts a partner and tells the `switchboard`, which seats it in the `waiting_room`
+//! and hands it to a `call_link` that waits, or announces it on the control link of a `session`, upon which a
+//! link comes through the `inner_door` and claims it. The `call_link` carries it to its end.
 #![forbid(unsafe_code)]
 
 mod call_link;

@@ -1,7 +1,7 @@
 //! `os4x_proxyclient`, the inner daemon: it dials the proxy in the DMZ, and takes its calls to the station.
 //!
-//! For each proxy there is one [`session`], which keeps the control link and returns to the proxy for ever, and
-//! any number of [`call_link`]s, which carry call after call.
+//! For each proxy there is one `session`, which keeps the control link and returns to the proxy for ever, and
+//! any number of `call_link`s, which carry call after call.
 #![forbid(unsafe_code)]
 
 mod call_link;

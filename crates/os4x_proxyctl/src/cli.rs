@@ -75,7 +75,7 @@ pub struct Identification {
 /// `station listen`.
 #[derive(Clone, Debug, Args)]
 pub struct ListenOptions {
-    /// Where to accept calls: [IP]:PORT; port 0 lets the system choose [default: :3305, with --tls :6619]
+    /// Where to accept calls: IP:PORT or :PORT; port 0 lets the system choose (default :3305, with --tls :6619)
     #[arg(value_name = "ADDR:PORT")]
     pub address: Option<ListenAddress>,
     /// Folder for received files; made if it is missing
