@@ -1,7 +1,7 @@
 //! One end of a call: a partner, or a station that has been called.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
@@ -47,7 +47,7 @@ impl Peer {
     /// # Errors
     /// Nobody answers there.
     pub fn connect(address: SocketAddr) -> io::Result<Self> {
-        TcpStream::connect(address).map(Self::new)
+        Self::connected(TcpStream::connect(address))
     }
 
     /// Calls an address where somebody answers.
@@ -68,8 +68,21 @@ impl Peer {
     pub fn connect_from(own: Ipv4Addr, address: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         socket.bind(&SocketAddr::from((own, 0)).into())?;
-        socket.connect(&address.into())?;
-        Ok(Self::new(socket.into()))
+        Self::connected(socket.connect(&address.into()).map(|()| socket.into()))
+    }
+
+    /// Who is fast resets a connection before its caller knows that it stood. That is no other end than a reset
+    /// afterwards, and is made one.
+    fn connected(stream: io::Result<TcpStream>) -> io::Result<Self> {
+        match stream {
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+                let stream = TcpStream::connect(listener.local_addr()?)?;
+                Self::new(listener.accept()?.0).reset();
+                Ok(Self::new(stream))
+            }
+            other => other.map(Self::new),
+        }
     }
 
     pub(crate) fn new(stream: TcpStream) -> Self {

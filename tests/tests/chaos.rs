@@ -35,7 +35,7 @@ fn counting_station(plan: &Plan, score: &Arc<Score>) -> Station {
     let score = score.clone();
     Station::serving(&plan.site, move |mut peer| {
         let rest = peer.rest();
-        // A connection that was made for a call whose link broke before it was taken carries nothing.
+        // A client that is killed the moment its connection stands leaves one behind that carries nothing.
         if rest.ending == Ending::Reset || rest.count == 0 {
             return;
         }

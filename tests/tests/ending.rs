@@ -1,10 +1,12 @@
 //! How calls end: in order and by reset, each as it was meant, and never the one as the other.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use testkit::{Chain, Ending, Peer, Plan, Station, digest, pattern, wait_until};
+use testkit::{Chain, Ending, Peer, Plan, Rest, Station, digest, pattern, wait_until};
 
 /// A call whose both ends the test plays: the partner's and the station's.
 fn open_call(chain: &Chain, station: &Station) -> [Peer; 2] {
@@ -115,6 +117,38 @@ fn a_reset_after_the_own_end_is_still_a_reset() {
         first.reset();
         wait_until("the other end is told of the reset", || second.try_send(b"more").is_err());
     });
+}
+
+#[test]
+fn a_partner_that_resets_at_once_is_never_a_clean_end() {
+    // Calls that the station heard of, resets, ends that looked orderly without a byte before, and with some.
+    let counts: Arc<[AtomicUsize; 4]> = Arc::default();
+    let serve = {
+        let counts = counts.clone();
+        move |mut peer: Peer| {
+            counts[0].fetch_add(1, Ordering::Relaxed);
+            let which = match peer.rest() {
+                Rest { ending: Ending::Reset, .. } => 1,
+                Rest { count: 0, .. } => 2,
+                _ => 3,
+            };
+            counts[which].fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let (plan, _station) = Plan::to(|site| Station::serving(site, serve), Station::address);
+    let chain = plan.start();
+    for number in 0..150 {
+        let mut partner = chain.call();
+        if number % 2 == 0 {
+            partner.send(&[1; 20_000]);
+        }
+        partner.reset();
+    }
+    let calls = || chain.proxy.all(&[("event", "call"), ("result", "aborted")]).len();
+    wait_until("all calls are over", || calls() == 150);
+    let count = |which: usize| counts[which].load(Ordering::Relaxed);
+    wait_until("the station knows it", || count(0) == count(1) + count(2) + count(3));
+    assert_eq!(count(3), 0, "bytes of a call that was reset never come to an orderly end");
 }
 
 #[test]

@@ -80,8 +80,8 @@ fn more_calls_than_descriptors_are_survived() {
         assert!(reset > 0, "descriptors were short");
         wait_until("calls work again", || hears(chain.call()) == greeted);
         assert!(chain.proxy.all(&[("event", "lost")]).is_empty());
-        // A line for every call, and few besides.
+        // A line for every call that was one, and for few of those that found no place.
         let besides = chain.proxy.mark() - mark - chain.proxy.all_after(mark, &[("event", "call")]).len();
-        assert!(besides < 10, "{besides} lines");
+        assert!(besides < 100, "{besides} lines");
     }
 }

@@ -23,6 +23,11 @@ pub fn raise_open_files() -> Result<u64, LimitError> {
     Ok(limit.maximum.unwrap_or(unlimited))
 }
 
+/// The number of files that may be open at once.
+pub fn open_files() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
 /// Why the limit could not be raised.
 #[derive(Debug)]
 pub struct LimitError {

@@ -93,12 +93,16 @@ async fn serve(external: External, board: Switchboard, times: watch::Receiver<Ar
     let (_open, listener) = bind(&external).await;
     let beginners = Arc::new(Semaphore::new(BEGINNERS_MAX));
     let take = |socket: TcpStream, address: SocketAddr| {
+        let Some(place) = board.take_place() else {
+            return board.crowded_out(socket, address);
+        };
         let partner = Partner {
             socket,
             address: SocketAddr::new(address.ip().to_canonical(), address.port()),
             listener: external.name,
             arrived: Instant::now(),
             target: Arc::from("-"),
+            _place: place,
             early: Vec::new(),
         };
         // A partner that has gone already is noticed by whoever reads from it.

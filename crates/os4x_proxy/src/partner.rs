@@ -8,6 +8,7 @@ use relay::buffer::Buffer;
 use relay::call_event::{CallEvent, CallResult, Direction, Ender};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use wire::limits::FRAME_HEADER_BYTES;
 use wire::{CallId, Name};
@@ -25,6 +26,8 @@ pub(crate) struct Partner {
     pub(crate) arrived: Instant,
     /// Where the client that was asked last takes the call, for the log.
     pub(crate) target: Arc<str>,
+    /// Its share of the descriptors, which is free again when the call is over.
+    pub(crate) _place: OwnedSemaphorePermit,
     /// What it has said already. It was sent along with an offer, and is kept for the next one until a client
     /// accepts.
     pub(crate) early: Vec<u8>,

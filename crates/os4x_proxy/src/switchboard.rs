@@ -34,6 +34,12 @@ const EVENTS_MAX: usize = 4_096;
 /// what else there is.
 pub(crate) const OUTBOX_FRAMES_MAX: usize = 2 * limits::WAITING_CALLS_MAX + 64;
 
+/// Descriptors that are not for calls: a handshake's each, a session's each, links on standby, and a few of our own.
+const FILES_KEPT_MAX: u64 = 512;
+const _: () = assert!(
+    limits::HANDSHAKES_MAX + limits::SESSIONS_MAX + limits::STANDBY_LINKS_MAX + 64 <= FILES_KEPT_MAX as usize
+);
+
 /// The times that calls go by.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
@@ -83,7 +89,7 @@ pub(crate) struct Started {
 /// Starts the switchboard.
 pub(crate) fn start(options: &Options, authorized: Arc<Authorized>) -> Started {
     let (sender, events) = mpsc::channel(EVENTS_MAX);
-    let myself = Switchboard::new(sender);
+    let myself = Switchboard::new(sender, calls_max(daemon::limits::open_files()));
     let (times, times_seen) = watch::channel(Arc::new(Times::of(options)));
     let (calls, calls_seen) = watch::channel(0);
     let settings = ProxySettings {
@@ -109,6 +115,14 @@ pub(crate) fn start(options: &Options, authorized: Arc<Authorized>) -> Started {
     };
     supervise(tokio::spawn(board.run(events)));
     Started { board: myself, times: times_seen, calls: calls_seen }
+}
+
+/// Calls that the proxy takes at once. Each needs two descriptors, the partner's and its link's; the rest is kept for
+/// handshakes, sessions, listeners and links on standby, so that no crowd of partners can keep the links out that
+/// would serve it.
+fn calls_max(open_files: u64) -> usize {
+    let kept = (open_files / 3).min(FILES_KEPT_MAX);
+    usize::try_from((open_files - kept) / 2).unwrap_or(usize::MAX)
 }
 
 /// The silence after which a peer is lost: `-T`, within the bounds of the protocol.

@@ -45,6 +45,8 @@ pub(crate) async fn reach(listener: Name, around: Surroundings) -> Result<TcpStr
         .map_err(|error| refusal(target, &error))?;
     // A target that has gone already is noticed by whoever reads from it.
     let _ = socket::tune(&socket, config.step);
+    // A call that is over before it is joined, or a daemon that dies, is no orderly end for the station either.
+    socket::reset_on_close(&socket, true);
     Ok(socket)
 }
 

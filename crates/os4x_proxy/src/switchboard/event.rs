@@ -1,12 +1,15 @@
 //! What the switchboard is told, and by what handle; and what it tells the links.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use daemon::rate::HeldBack;
 use relay::call_event::{CallResult, Ender};
 use seal::Authorized;
-use tokio::sync::{mpsc, oneshot};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
+use tracing::warn;
 use wire::proxy_side::{LinkDenied, Returned};
 use wire::{CallId, CallToken, Frame, Hello, LinkId, PeerKey, RejectReason, SessionId, Welcome};
 
@@ -87,12 +90,28 @@ pub(crate) enum Event {
 pub(crate) struct Switchboard {
     events: mpsc::Sender<Event>,
     complaints: Complaints,
+    places: Arc<Semaphore>,
 }
 
 impl Switchboard {
     /// A handle whose events go to `events`.
-    pub(super) fn new(events: mpsc::Sender<Event>) -> Self {
-        Self { events, complaints: Complaints::new() }
+    pub(super) fn new(events: mpsc::Sender<Event>, calls_max: usize) -> Self {
+        let places = Arc::new(Semaphore::new(calls_max.min(Semaphore::MAX_PERMITS)));
+        Self { events, complaints: Complaints::new(), places }
+    }
+
+    /// A place for a partner; `None` where the descriptors do not suffice for another call.
+    pub(crate) fn take_place(&self) -> Option<OwnedSemaphorePermit> {
+        self.places.clone().try_acquire_owned().ok()
+    }
+
+    /// Resets a partner for which there is no place, and says so at a bounded rate.
+    pub(crate) fn crowded_out(&self, socket: TcpStream, address: SocketAddr) {
+        relay::socket::reset(socket);
+        if let Some(held_back) = self.complaints.may_say("crowded out") {
+            let reason = "as many calls as the descriptors allow; raise the limit (ulimit -n, LimitNOFILE=)";
+            warn!(event = "turned_away", address = %address, reason, "{held_back}");
+        }
     }
 
     /// Tells an event, in order with others of the same teller.
