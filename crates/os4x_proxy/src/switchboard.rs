@@ -95,7 +95,7 @@ pub(crate) fn start(options: &Options, authorized: Arc<Authorized>) -> Started {
     let settings = ProxySettings {
         listeners: names(&options.externals),
         call_wait_ms: options.step.as_millis() as u64,
-        silence_ms: silence_ms(options.step),
+        silence_ms: limits::silence_ms(options.step.as_millis() as u64),
         first_id: random_u64(),
         make_token: Box::new(|| CallToken(random_bytes())),
     };
@@ -123,11 +123,6 @@ pub(crate) fn start(options: &Options, authorized: Arc<Authorized>) -> Started {
 fn calls_max(open_files: u64) -> usize {
     let kept = (open_files / 3).min(FILES_KEPT_MAX);
     usize::try_from((open_files - kept) / 2).unwrap_or(usize::MAX)
-}
-
-/// The silence after which a peer is lost: `-T`, within the bounds of the protocol.
-fn silence_ms(step: Duration) -> u64 {
-    (step.as_millis() as u64).clamp(limits::SILENCE_MS_MIN, limits::SILENCE_MS_MAX)
 }
 
 /// The listeners' names, each once.

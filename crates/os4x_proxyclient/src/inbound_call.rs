@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use wire::limits::RINGING_AFTER_MS;
 use wire::{AbortReason, CallId, Frame, Kind, LinkState, Name, RefuseReason};
 
-use crate::surroundings::{Surroundings, host_text, refusal};
+use crate::surroundings::{Surroundings, refusal};
 
 /// A call, as it was offered or announced.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +40,7 @@ pub(crate) async fn reach(listener: Name, around: Surroundings) -> Result<TcpStr
         let reason = format!("no --target is named {listener}, so that calls at this listener are refused");
         return Err((RefuseReason::NoTarget, reason));
     };
-    let socket = connect(&host_text(&target.host), target.port, config.step)
+    let socket = connect(&target.host.to_string(), target.port, config.step)
         .await
         .map_err(|error| refusal(target, &error))?;
     // A target that has gone already is noticed by whoever reads from it.

@@ -78,8 +78,7 @@ impl Session {
         let settings = ClientSettings {
             targets: targets(&config),
             attach_ms: 2 * config.step.as_millis() as u64,
-            silence_ms: (config.step.as_millis() as u64)
-                .clamp(limits::SILENCE_MS_MIN, limits::SILENCE_MS_MAX),
+            silence_ms: limits::silence_ms(config.step.as_millis() as u64),
             jitter: Box::new(random_below),
         };
         let keeper = Keeper {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemon::address::{Host, HostPort};
+use daemon::address::HostPort;
 use relay::connect::ConnectError;
 use relay::{JoinLimits, Link, connect, socket};
 use seal::{Connector, HandshakeError, PublicKey, Sealed, TlsStream};
@@ -72,7 +72,7 @@ impl Surroundings {
     /// Opens a sealed connection to the proxy, within `-T` for each of connecting and sealing.
     pub(crate) async fn dial(&self) -> Result<ProxyLink, DialError> {
         let config = self.config();
-        let host = host_text(&self.proxy.host);
+        let host = self.proxy.host.to_string();
         let stream = connect(&host, self.proxy.port, config.step).await.map_err(DialError::Connect)?;
         socket::tune(&stream, config.step).map_err(DialError::Tune)?;
         match timeout(config.step, config.connector.connect(stream, &host)).await {
@@ -85,7 +85,7 @@ impl Surroundings {
     /// What the operator is told of a failed dial.
     pub(crate) fn explain(&self, error: &DialError) -> String {
         let config = self.config();
-        let host = host_text(&self.proxy.host);
+        let host = self.proxy.host.to_string();
         match error {
             DialError::Connect(error) => format!("cannot connect to the proxy {}: {error}", self.proxy),
             DialError::Handshake(HandshakeError::UnknownKey(key)) => {
@@ -123,11 +123,6 @@ impl Drop for CallCount {
     fn drop(&mut self) {
         self.0.send_modify(|calls| *calls -= 1);
     }
-}
-
-/// A host as the resolver wants it: without brackets.
-pub(crate) fn host_text(host: &Host) -> String {
-    host.to_string()
 }
 
 /// The reason that the proxy is told, and the sentence for our own log, when a target was not reached.

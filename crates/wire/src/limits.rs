@@ -75,6 +75,11 @@ pub const REFILL_PAUSE_MS: u64 = 1_000;
 /// How often a client looks whether it keeps more links on standby than it has needed.
 pub const SHRINK_MS: u64 = 30_000;
 
+/// The silence that a daemon allows its peer on a control link: `-T`, within the bounds above.
+pub fn silence_ms(step_ms: u64) -> u64 {
+    step_ms.clamp(SILENCE_MS_MIN, SILENCE_MS_MAX)
+}
+
 const _: () = assert!((DATA_BYTES_MAX + FRAME_HEADER_BYTES).is_multiple_of(RECORD_BYTES));
 const _: () = assert!(DATA_BYTES_MAX < 1 << 24, "a length has three bytes");
 const _: () =
