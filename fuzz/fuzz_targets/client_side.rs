@@ -23,6 +23,12 @@ struct Run<'a> {
     standby: BTreeSet<LinkId>,
     busy: BTreeSet<LinkId>,
     reaches: BTreeSet<CallId>,
+    /// Links for calls of stations: without a call, and lent to one.
+    ready: BTreeSet<LinkId>,
+    lent: BTreeSet<LinkId>,
+    /// Calls of stations that wait for a link.
+    wanting: BTreeSet<CallId>,
+    last_call: u64,
 }
 
 fn target(name: Name) -> Target {
@@ -34,6 +40,7 @@ impl<'a> Run<'a> {
         let name: Name = "plain".parse().expect("a name");
         let settings = ClientSettings {
             targets: vec![target(name)],
+            calls_out: true,
             attach_ms: 5_000,
             silence_ms: 3_000,
             jitter: Box::new(|bound| bound / 2),
@@ -48,6 +55,10 @@ impl<'a> Run<'a> {
             standby: BTreeSet::new(),
             busy: BTreeSet::new(),
             reaches: BTreeSet::new(),
+            ready: BTreeSet::new(),
+            lent: BTreeSet::new(),
+            wanting: BTreeSet::new(),
+            last_call: 0,
         }
     }
 
@@ -58,7 +69,7 @@ impl<'a> Run<'a> {
     }
 
     fn step(&mut self) -> Option<()> {
-        match self.byte()? % 16 {
+        match self.byte()? % 18 {
             0 | 1 => {
                 self.now = self.now.plus(u64::from(self.byte()?) * 32);
                 self.side.on_tick(self.now);
@@ -81,6 +92,13 @@ impl<'a> Run<'a> {
             5..=8 => self.frame()?,
             9..=11 => self.opening_ends()?,
             12 | 13 => self.link_event()?,
+            16 => {
+                self.last_call += 1;
+                let call = CallId(self.last_call);
+                self.wanting.insert(call);
+                self.side.on_link_wanted(self.now, call);
+            }
+            17 => self.outward_event()?,
             14 => {
                 let call = CallId(u64::from(self.byte()? % 8));
                 let unclaimed = self.side.on_unreached(call, RefuseReason::Refused);
@@ -96,6 +114,9 @@ impl<'a> Run<'a> {
         self.act();
         assert_eq!(self.side.announced_count(), self.reaches.len());
         assert_eq!(self.side.standby_count(), self.standby.len());
+        assert_eq!(self.side.outward_count(), self.ready.len());
+        assert_eq!(self.side.wanting_count(), self.wanting.len());
+        assert!(self.side.outward_count() <= STANDBY_LINKS_MAX);
         assert!(self.side.standby_count() <= STANDBY_LINKS_MAX);
         assert!(self.side.announced_count() <= WAITING_CALLS_MAX);
         assert!(self.control || !self.side.is_attached());
@@ -145,11 +166,15 @@ impl<'a> Run<'a> {
                 self.side.on_link_claims(link);
                 self.busy.insert(link);
             }
+            (Purpose::Outward(_), true) => {
+                self.ready.insert(link);
+                self.side.on_link_outward(link);
+            }
             (_, true) => {
                 self.standby.insert(link);
                 self.side.on_link_standby(link);
             }
-            (Purpose::Standby(_), false) => self.side.on_link_failed(self.now, link, None),
+            (Purpose::Standby(_) | Purpose::Outward(_), false) => self.side.on_link_failed(self.now, link, None),
             (Purpose::Claim(_, call, _), false) => self.side.on_link_failed(self.now, link, Some(call)),
         }
         Some(())
@@ -176,6 +201,22 @@ impl<'a> Run<'a> {
         Some(())
     }
 
+    /// What becomes of a link for calls of stations.
+    fn outward_event(&mut self) -> Option<()> {
+        let index = usize::from(self.byte()?);
+        let choice = self.byte()? % 3;
+        let links = if choice == 0 { &mut self.ready } else { &mut self.lent };
+        let link = *links.iter().nth(index % links.len().max(1))?;
+        links.remove(&link);
+        if choice == 1 {
+            self.ready.insert(link);
+            self.side.on_link_free(link);
+        } else {
+            self.side.on_link_lost(self.now, link);
+        }
+        Some(())
+    }
+
     fn act(&mut self) {
         while let Some(action) = self.side.poll_action() {
             match action {
@@ -190,8 +231,14 @@ impl<'a> Run<'a> {
                 }
                 Action::OpenLink(link, purpose) => assert!(self.opening.insert(link, purpose).is_none()),
                 Action::CloseLink(link) => {
-                    assert!(self.standby.remove(&link), "a link that is not on standby")
+                    let is_idle = self.standby.remove(&link) || self.ready.remove(&link);
+                    assert!(is_idle, "a link that has a call");
                 }
+                Action::Lend(link, call) => {
+                    assert!(self.ready.remove(&link) && self.lent.insert(link), "a link that is not ready");
+                    assert!(self.wanting.remove(&call), "a link for nobody");
+                }
+                Action::NoLink(call) => assert!(self.wanting.remove(&call), "an answer for nobody"),
                 Action::Reach { call, .. } => assert!(self.reaches.insert(call)),
                 Action::Forget(call) => {
                     self.reaches.remove(&call);

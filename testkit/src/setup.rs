@@ -89,6 +89,8 @@ pub struct ProxySetup {
     pub room: Room,
     /// Further lines at the top of its configuration file.
     pub extra: String,
+    /// The section `[outgoing]` of its configuration file; as it is by default where this is empty.
+    pub outgoing: String,
     /// `text` or `json`.
     pub log_format: &'static str,
 }
@@ -106,6 +108,7 @@ impl ProxySetup {
             drain_s: 30,
             room: Room::default(),
             extra: String::new(),
+            outgoing: String::new(),
             log_format: "json",
         }
     }
@@ -141,6 +144,9 @@ impl ProxySetup {
             let listener =
                 format!("[[external]]\nname = \"{name}\"\nlisten = \"{address}\"\npayload = \"{payload}\"\n");
             text.push_str(&listener);
+        }
+        if !self.outgoing.is_empty() {
+            text.push_str(&format!("[outgoing]\n{}\n", self.outgoing));
         }
         write_private(&self.path("toml"), &text);
     }
@@ -180,6 +186,12 @@ pub struct ClientSetup {
     pub idle_s: u64,
     /// Seconds that calls may go on when the daemon ends.
     pub drain_s: u64,
+    /// Where stations call out; `None`: nowhere.
+    pub outgoing: Option<SocketAddr>,
+    /// What else stands in the section `[outgoing]` of its configuration file.
+    pub outgoing_lines: String,
+    /// What it may have.
+    pub room: Room,
     /// `text` or `json`.
     pub log_format: &'static str,
 }
@@ -194,6 +206,9 @@ impl ClientSetup {
             step_s: 180,
             idle_s: 3_600,
             drain_s: 30,
+            outgoing: None,
+            outgoing_lines: String::new(),
+            room: Room::default(),
             log_format: "json",
         }
     }
@@ -232,6 +247,8 @@ impl ClientSetup {
         for (name, target) in &self.targets {
             text.push_str(&format!("[[target]]\nname = \"{name}\"\nconnect = \"{target}\"\n"));
         }
+        let listen = self.outgoing.map_or_else(|| String::from("off"), |address| address.to_string());
+        text.push_str(&format!("[outgoing]\nlisten = \"{listen}\"\n{}\n", self.outgoing_lines));
         write_private(&self.path("toml"), &text);
     }
 
@@ -241,7 +258,7 @@ impl ClientSetup {
     /// When it does not.
     pub fn start(&self) -> Daemon {
         self.write();
-        let daemon = self.files.start(self.log_format, &Room::default());
+        let daemon = self.files.start(self.log_format, &self.room);
         daemon.wait_saying(0, "ready");
         daemon
     }

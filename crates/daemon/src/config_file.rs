@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -46,6 +47,15 @@ pub fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, ConfigEr
             key: at.and_then(|place| place.key),
             reason: message.replace('\n', ", "),
         }
+    })
+}
+
+/// What to tell the operator of a file that holds a secret and can be read by others; `None` where it cannot.
+pub fn readable_by_others(path: &Path) -> Option<String> {
+    let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;
+    let shown = path.display();
+    (mode & 0o077 != 0).then(|| {
+        format!("{shown} holds passwords and can be read by others than its owner (mode {mode:04o}); run: chmod 600 {shown}")
     })
 }
 

@@ -11,6 +11,7 @@ pub mod background;
 pub mod bind;
 pub mod civil;
 pub mod common_flags;
+pub mod complaints;
 pub mod config_file;
 pub mod failure;
 pub mod life;

@@ -1,19 +1,18 @@
 //! One link of a client, which carries call after call.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use relay::call_event::{CallEvent, CallResult, Direction, Ender, Side, verdict};
 use relay::join::{abort, settle};
-use relay::{Either, Incoming, Joined, Link, LinkError, join, race};
+use relay::{Answer, Either, Joined, Link, LinkError, join, race};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 use tracing::debug;
-use wire::limits::{FRAME_HEADER_BYTES, OFFER_SIGN_MS};
 use wire::proxy_side::Returned;
 use wire::{AbortReason, CallId, Frame, Kind, LinkId, LinkState, RefuseReason, Role, Violation};
 
+use crate::options::Outgoing;
 use crate::partner::Partner;
 use crate::switchboard::{Event, LinkOrder, Switchboard, Times};
 
@@ -24,13 +23,15 @@ pub(crate) struct Surroundings {
     pub(crate) board: Switchboard,
     /// The times in force.
     pub(crate) times: watch::Receiver<Arc<Times>>,
+    /// What may be called from the inside.
+    pub(crate) outgoing: watch::Receiver<Arc<Outgoing>>,
     /// Becomes true when the time to drain is over.
     pub(crate) stop: watch::Receiver<bool>,
 }
 
 impl Surroundings {
     /// Returns when running calls have to end.
-    async fn stopped(&self) {
+    pub(crate) async fn stopped(&self) {
         let mut stop = self.stop.clone();
         // Without a sender the daemon itself has ended.
         let _ = stop.wait_for(|stop| *stop).await;
@@ -64,15 +65,6 @@ struct Carrier<S> {
     link: Link<S>,
     state: LinkState,
     around: Surroundings,
-}
-
-/// What a client answers to an offer, or what else ends the wait for it.
-enum Answer {
-    Accepted,
-    Refused(RefuseReason),
-    PartnerLeft,
-    TimedOut,
-    LinkDead(LinkError),
 }
 
 impl<S: AsyncRead + AsyncWrite> Carrier<S> {
@@ -119,17 +111,19 @@ impl<S: AsyncRead + AsyncWrite> Carrier<S> {
         deadline: Instant,
     ) -> Result<(), LinkError> {
         let board = self.around.board.clone();
-        match self.offer(call, &mut partner, deadline).await {
-            Answer::Accepted => {
+        let opening = Frame::Offer { call, listener: partner.listener, partner: partner.address };
+        match partner.caller.offer(&mut self.link, &mut self.state, &opening, deadline).await {
+            Answer::Accepted(_) => {
                 board.tell(Event::Accepted(call)).await;
                 self.join(call, partner).await;
                 board.tell(Event::Ended(call)).await;
             }
-            Answer::Refused(reason) => {
+            Answer::Refused(frame) => {
+                let reason = refusal(&frame);
                 board.tell(Event::Returned(call, partner, Returned::Refused(reason))).await;
                 self.give_up(AbortReason::Answer);
             }
-            Answer::PartnerLeft => {
+            Answer::CallerLeft => {
                 let reason = "the partner left before the call was taken";
                 partner.turn_away(call, CallResult::Aborted, Ender::Partner, reason);
                 board.tell(Event::Ended(call)).await;
@@ -158,17 +152,18 @@ impl<S: AsyncRead + AsyncWrite> Carrier<S> {
     async fn join(&mut self, call: CallId, partner: Partner) {
         let setup = partner.arrived.elapsed();
         let limits = self.around.times.borrow().join;
-        let early_bytes = partner.early.len() as u64;
+        let early_bytes = partner.caller.early.len() as u64;
         let stop = self.around.stopped();
-        let joined = join(partner.socket, &mut self.link, &mut self.state, limits, stop).await;
+        let joined = join(partner.caller.socket, &mut self.link, &mut self.state, limits, stop).await;
         let Joined { from_socket, to_socket, .. } = joined;
         let (result, ended_by, reason) = verdict(&joined, Side::Partner);
         let event = CallEvent {
             call,
             direction: Direction::In,
             listener: partner.listener,
-            partner: partner.address,
+            partner: Some(partner.address),
             target: &partner.target,
+            destination: None,
             result,
             ended_by,
             bytes_in: early_bytes + from_socket,
@@ -179,102 +174,11 @@ impl<S: AsyncRead + AsyncWrite> Carrier<S> {
         };
         event.log();
     }
-
-    /// Offers a call and waits for the answer. What the partner says meanwhile is sent along, within bounds.
-    async fn offer(&mut self, call: CallId, partner: &mut Partner, deadline: Instant) -> Answer {
-        let first_sign_by = Instant::now() + Duration::from_millis(OFFER_SIGN_MS);
-        if let Err(error) = within(first_sign_by, self.send_offer(call, partner)).await {
-            return Answer::LinkDead(error);
-        }
-        let mut sign_by = Some(first_sign_by);
-        let mut partner_ended = false;
-        loop {
-            let room = if partner_ended { 0 } else { self.state.payload_allowance() };
-            let until = sign_by.map_or(deadline, |sign_by| sign_by.min(deadline));
-            let from_client = self.link.reader.next();
-            let from_partner = race(partner_says(partner, room), sleep_until(until));
-            match race(from_client, from_partner).await {
-                Either::Left(Ok(Incoming::Frame(frame))) => match self.on_answer(&frame) {
-                    Ok(Some(answer)) => return answer,
-                    Ok(None) => sign_by = None,
-                    Err(violation) => return Answer::LinkDead(violation.into()),
-                },
-                Either::Left(Ok(Incoming::Payload(bytes))) => {
-                    let violation = self.state.on_payload_received(bytes.len());
-                    return Answer::LinkDead(violation.err().map_or(LinkError::Closed, LinkError::from));
-                }
-                Either::Left(Err(error)) => return Answer::LinkDead(error),
-                Either::Right(Either::Left(Said::Bytes(buffer, count))) => {
-                    self.state.on_payload_sent(count);
-                    self.link.writer.queue_payload(buffer, count);
-                    if let Err(error) = within(until, self.link.writer.flush()).await {
-                        return Answer::LinkDead(error);
-                    }
-                }
-                Either::Right(Either::Left(Said::End)) => partner_ended = true,
-                Either::Right(Either::Left(Said::Failed)) => return Answer::PartnerLeft,
-                Either::Right(Either::Right(())) if until < deadline => {
-                    return Answer::LinkDead(too_late());
-                }
-                Either::Right(Either::Right(())) => return Answer::TimedOut,
-            }
-        }
-    }
-
-    async fn send_offer(&mut self, call: CallId, partner: &Partner) -> Result<(), LinkError> {
-        self.state.on_sent(Kind::Offer);
-        let (listener, address) = (partner.listener, partner.address);
-        self.link.send(&Frame::Offer { call, listener, partner: address }).await?;
-        if !partner.early.is_empty() {
-            let mut buffer = relay::buffer::Buffer::take();
-            let count = partner.early.len();
-            buffer[FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + count].copy_from_slice(&partner.early);
-            self.state.on_payload_sent(count);
-            self.link.writer.queue_payload(buffer, count);
-            self.link.writer.flush().await?;
-        }
-        Ok(())
-    }
-
-    /// `None` is a sign of life without an answer.
-    fn on_answer(&mut self, frame: &Frame) -> Result<Option<Answer>, Violation> {
-        self.state.on_received(frame.kind())?;
-        Ok(match frame {
-            Frame::Accept(_) => Some(Answer::Accepted),
-            Frame::Refuse(_, reason) => Some(Answer::Refused(*reason)),
-            _ => None,
-        })
-    }
 }
 
-/// A link that takes nothing for so long is dead.
-async fn within(
-    until: Instant,
-    sending: impl Future<Output = Result<(), LinkError>>,
-) -> Result<(), LinkError> {
-    timeout_at(until, sending).await.unwrap_or_else(|_| Err(too_late()))
-}
-
-fn too_late() -> LinkError {
-    LinkError::Broken(std::io::ErrorKind::TimedOut.into())
-}
-
-/// What a partner does while its call is offered.
-enum Said {
-    Bytes(relay::buffer::Buffer, usize),
-    End,
-    Failed,
-}
-
-/// Waits for the partner, reading `room` bytes at most; without room only for its failure.
-async fn partner_says(partner: &mut Partner, room: usize) -> Said {
-    if room == 0 {
-        partner.failed().await;
-        return Said::Failed;
-    }
-    match partner.read_early(room).await {
-        Ok((_, 0)) => Said::End,
-        Ok((buffer, count)) => Said::Bytes(buffer, count),
-        Err(_) => Said::Failed,
+fn refusal(frame: &Frame) -> RefuseReason {
+    match frame {
+        Frame::Refuse(_, reason) => *reason,
+        other => unreachable!("{:?} refuses no offer", other.kind()),
     }
 }

@@ -14,13 +14,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tracing::warn;
 use wire::permit::{State, permitted};
-use wire::{CallId, CallToken, Frame, PeerKey, SessionId, Violation, limits};
+use wire::{Frame, PeerKey, SessionId, Violation, limits};
 
 use crate::call_link::{self, Surroundings};
-use crate::complaints::Complaints;
 use crate::handshakes::Handshakes;
-use crate::session;
-use crate::switchboard::Event;
+use crate::switchboard::{Event, Opening};
+use crate::{dial_out, session};
+use daemon::complaints::Complaints;
 
 /// Orders that may wait for a link: a claim that is gone, and the offer that follows on the same link.
 const ORDERS_MAX: usize = 4;
@@ -36,7 +36,7 @@ pub(crate) struct Lock {
 /// Serves the internal port for ever; drop the future to close it.
 pub(crate) async fn serve(listener: TcpListener, lock: watch::Receiver<Arc<Lock>>, around: Surroundings) {
     let handshakes = Handshakes::default();
-    let complaints = Complaints::new();
+    let complaints = Complaints::default();
     let take = |stream: TcpStream, address: SocketAddr| {
         let place = handshakes.enter(address.ip());
         let visitor = Visitor {
@@ -117,10 +117,11 @@ impl Visitor {
             Frame::Hello(hello) => {
                 session::serve(link, key, self.address, hello, self.around.board, step).await;
             }
-            Frame::Standby(session) => self.admit_link(link, key, session, None).await,
+            Frame::Standby(session) => self.admit_link(link, key, session, Opening::Standby).await,
             Frame::Claim { session, call, token } => {
-                self.admit_link(link, key, session, Some((call, token))).await;
+                self.admit_link(link, key, session, Opening::Claim(call, token)).await;
             }
+            Frame::Outward(session) => self.admit_link(link, key, session, Opening::Outward).await,
             _ => {}
         }
     }
@@ -130,12 +131,13 @@ impl Visitor {
         link: Link<S>,
         key: PeerKey,
         session: SessionId,
-        claim: Option<(CallId, CallToken)>,
+        opening: Opening,
     ) {
         let (orders, ordered) = mpsc::channel(ORDERS_MAX);
         let (answer, answered) = oneshot::channel();
-        self.around.board.tell(Event::Link { key, session, claim, orders, answer }).await;
+        self.around.board.tell(Event::Link { key, session, opening, orders, answer }).await;
         match answered.await {
+            Ok(Ok(id)) if opening.is_outward() => dial_out::serve(link, id, ordered, self.around).await,
             Ok(Ok(id)) => call_link::serve(link, id, ordered, self.around).await,
             // It may be late: a session that has just ended. The client notices by the end of the link.
             Ok(Err(denied)) => {

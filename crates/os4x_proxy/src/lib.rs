@@ -5,10 +5,13 @@
 //! A call: `outer_door` accepts a partner and tells the `switchboard`, which seats it in the `waiting_room`
 //! and hands it to a `call_link` that waits, or announces it on the control link of a `session`, upon which a
 //! link comes through the `inner_door` and claims it. The `call_link` carries it to its end.
+//!
+//! A call outward: a link that a client has opened for such calls comes through the `inner_door`, and `dial_out`
+//! connects to what the client dials on it, if the policy allows.
 #![forbid(unsafe_code)]
 
 mod call_link;
-mod complaints;
+mod dial_out;
 mod handshakes;
 mod inner_door;
 pub mod options;

@@ -2,7 +2,9 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::address::{ListenAddress, Named};
@@ -12,17 +14,19 @@ use daemon::config_file;
 use daemon::failure::Failure;
 use daemon::log::LogOptions;
 use lexopt::{Parser, ValueExt};
+use policy::{Policy, Rule, Source, Sources};
 use serde::Deserialize;
 use wire::{Name, limits};
 
 /// What `-h` prints.
 pub const USAGE: &str = "\
-os4x_proxy: the DMZ daemon of OS4X Proxy. Partners call it; clients from the inside take the calls.
+os4x_proxy: the DMZ daemon of OS4X Proxy. Partners call it and clients from the inside take the calls; what the
+inside calls, it dials.
 
 usage: os4x_proxy [FLAGS]
 
   -i, --internal [IP]:PORT         accept connections from the inside           [0.0.0.0:65432]
-  -e, --external [NAME=][IP]:PORT  accept partners; repeatable                  [0.0.0.0:6619]
+  -e, --external [NAME=][IP]:PORT  accept partners; repeatable; off: none       [0.0.0.0:6619]
   -T, --timeout SECONDS            TCP/IP timeout                               [180]
   -l, --license FILE               license file                                 [/etc/os4x_proxy.lic]
   -k, --key FILE                   own identity key, made at first start        [/etc/os4x_proxy.key]
@@ -41,6 +45,7 @@ usage: os4x_proxy [FLAGS]
   -h, --help                       print this text and exit
 
 A port alone (6619) is any device, as :6619 is. IPv6 stands in brackets: [::1]:6619. Flags win over the file.
+What the inside may call stands in the file: [outgoing] allow                   [\"*:3305\", \"*:6619\"]
 ";
 
 /// An external listener.
@@ -65,6 +70,15 @@ pub enum Payload {
     Tls,
 }
 
+/// What the inside may call through this host.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// Whom.
+    pub policy: Policy,
+    /// From which of this host's addresses.
+    pub sources: Sources,
+}
+
 /// Everything that `os4x_proxy` goes by.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -76,8 +90,10 @@ pub struct Options {
     pub log: LogOptions,
     /// `-i`.
     pub internal: ListenAddress,
-    /// `-e`.
+    /// `-e`; none where calls inward are switched off.
     pub externals: Vec<External>,
+    /// What the inside may call.
+    pub outgoing: Arc<Outgoing>,
     /// `-T`.
     pub step: Duration,
     /// How long a call may be silent; `None`: for ever.
@@ -105,11 +121,9 @@ struct File {
     key: Option<PathBuf>,
     authorized: Option<PathBuf>,
     license: Option<PathBuf>,
+    external: Option<Vec<FileExternal>>,
     #[serde(default)]
-    external: Vec<FileExternal>,
-    /// Calls from the inside are not carried by this build. The section is read so that one file serves both.
-    #[serde(default, rename = "outgoing")]
-    _outgoing: FileOutgoing,
+    outgoing: FileOutgoing,
 }
 
 #[derive(Debug, Deserialize)]
@@ -125,15 +139,24 @@ struct FileExternal {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FileOutgoing {
-    #[serde(default, rename = "allow")]
-    _allow: Vec<String>,
+    allow: Option<Vec<Rule>>,
+    #[serde(default)]
+    source: Vec<FileSource>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileSource {
+    to: Rule,
+    from: IpAddr,
 }
 
 #[derive(Debug, Default)]
 struct Flags {
     common: CommonFlags,
     internal: Option<ListenAddress>,
-    externals: Vec<External>,
+    /// `Some` of nothing: `-e off`.
+    externals: Option<Vec<External>>,
     license: Option<PathBuf>,
 }
 
@@ -159,6 +182,17 @@ impl Options {
         for External { name, listen, payload } in &self.externals {
             let payload = if *payload == Payload::Tls { ", TLS only" } else { "" };
             let _ = writeln!(text, "external {name} {}{payload}, while a client is attached", listen.shown());
+        }
+        if self.externals.is_empty() {
+            text.push_str("no external listener: calls inward are switched off\n");
+        }
+        let Outgoing { policy, sources } = self.outgoing.as_ref();
+        let _ = match policy.is_empty() {
+            true => writeln!(text, "the inside may call nobody: calls outward are switched off"),
+            false => writeln!(text, "the inside may call {policy}"),
+        };
+        for Source { to, from } in sources.iter() {
+            let _ = writeln!(text, "what goes to {to} comes from {from}");
         }
         let idle = self.idle.map_or(String::from("never"), |idle| format!("{} s", idle.as_secs()));
         let _ = writeln!(
@@ -192,12 +226,7 @@ fn read_flags(mut parser: Parser) -> Result<Flags, Failure> {
             "internal" => {
                 flags.internal = Some(parser.value()?.string()?.parse().map_err(Failure::usage)?);
             }
-            "external" => {
-                let external: Named<ListenAddress> =
-                    parser.value()?.string()?.parse().map_err(Failure::usage)?;
-                let name = to_name(&external.name)?;
-                flags.externals.push(External { name, listen: external.value, payload: Payload::Any });
-            }
+            "external" => add_external(&mut flags.externals, &parser.value()?.string()?)?,
             "license" => flags.license = Some(common_flags::path(&mut parser)?),
             _ => return Err(unknown_flag(&flag)),
         }
@@ -208,10 +237,10 @@ fn read_flags(mut parser: Parser) -> Result<Flags, Failure> {
 fn resolve(flags: Flags, file: File) -> Result<Options, Failure> {
     let (place, log) = (flags.common.place(), flags.common.log_options());
     let Flags { common, internal, externals, license } = flags;
-    let externals = match (externals.is_empty(), file.external.is_empty()) {
-        (false, _) => externals,
-        (true, false) => file.external.into_iter().map(External::try_from).collect::<Result<_, _>>()?,
-        (true, true) => vec![External {
+    let externals = match (externals, file.external) {
+        (Some(externals), _) => externals,
+        (None, Some(external)) => external.into_iter().map(External::try_from).collect::<Result<_, _>>()?,
+        (None, None) => vec![External {
             name: to_name(&daemon::address::ListenerName::default())?,
             listen: ListenAddress::any(DEFAULT_EXTERNAL_PORT),
             payload: Payload::Any,
@@ -235,6 +264,7 @@ fn resolve(flags: Flags, file: File) -> Result<Options, Failure> {
         log,
         internal: internal.or(file.internal).unwrap_or(ListenAddress::any(DEFAULT_INTERNAL_PORT)),
         externals,
+        outgoing: Arc::new(file.outgoing.into()),
         step,
         idle: (!idle.is_zero()).then_some(idle),
         drain: file_seconds("drain", file.drain, DEFAULT_DRAIN_S, 0)?,
@@ -243,6 +273,36 @@ fn resolve(flags: Flags, file: File) -> Result<Options, Failure> {
         license: file_path(license, file.license, DEFAULT_LICENSE)?,
         pid_file: common.pid_file,
     })
+}
+
+/// `-e`, once more: a listener, or `off` and nothing else.
+fn add_external(externals: &mut Option<Vec<External>>, text: &str) -> Result<(), Failure> {
+    let is_off = text == OFF;
+    match externals {
+        Some(others) if is_off || others.is_empty() => {
+            return Err(Failure::Usage(format!(
+                "-e {OFF} excludes any other -e; calls inward are on or off"
+            )));
+        }
+        _ if is_off => *externals = Some(Vec::new()),
+        _ => {
+            let external: Named<ListenAddress> = text.parse().map_err(Failure::usage)?;
+            let name = to_name(&external.name)?;
+            let external = External { name, listen: external.value, payload: Payload::Any };
+            externals.get_or_insert_default().push(external);
+        }
+    }
+    Ok(())
+}
+
+impl From<FileOutgoing> for Outgoing {
+    fn from(file: FileOutgoing) -> Self {
+        let sources = file.source.into_iter().map(|FileSource { to, from }| Source { to, from });
+        Self {
+            policy: file.allow.map_or_else(Policy::standard, Policy::new),
+            sources: Sources::new(sources.collect()),
+        }
+    }
 }
 
 impl TryFrom<FileExternal> for External {
@@ -257,6 +317,8 @@ fn to_name(name: &daemon::address::ListenerName) -> Result<Name, Failure> {
     name.as_str().parse().map_err(|error| Failure::Usage(format!("listener {name}: {error}")))
 }
 
+/// Where an address could stand: the role is switched off.
+const OFF: &str = "off";
 const DEFAULT_CONFIG: &str = "/etc/os4x_proxy.toml";
 const DEFAULT_KEY: &str = "/etc/os4x_proxy.key";
 const DEFAULT_AUTHORIZED: &str = "/etc/os4x_proxy.authorized";

@@ -7,7 +7,7 @@ use std::time::Duration;
 use daemon::address::ListenAddress;
 use relay::accept::accept_loop;
 use relay::call_event::Ender;
-use relay::socket;
+use relay::{Caller, socket};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::AbortHandle;
@@ -97,19 +97,18 @@ async fn serve(external: External, board: Switchboard, times: watch::Receiver<Ar
             return board.crowded_out(socket, address);
         };
         let partner = Partner {
-            socket,
+            caller: Caller::new(socket),
             address: SocketAddr::new(address.ip().to_canonical(), address.port()),
             listener: external.name,
             arrived: Instant::now(),
             target: Arc::from("-"),
             _place: place,
-            early: Vec::new(),
         };
         // A partner that has gone already is noticed by whoever reads from it.
         let step = times.borrow().step;
-        let _ = socket::tune(&partner.socket, step);
+        let _ = socket::tune(&partner.caller.socket, step);
         // Nor may a partner that still waits take the end of this process for an orderly one.
-        socket::reset_on_close(&partner.socket, true);
+        socket::reset_on_close(&partner.caller.socket, true);
         match external.payload {
             Payload::Any => arrive(&board, partner),
             Payload::Tls => match beginners.clone().try_acquire_owned() {
@@ -187,13 +186,14 @@ async fn arrive_with_tls(
 }
 
 async fn begins_with_tls(partner: &mut Partner) -> bool {
-    while partner.early.len() < CLIENT_HELLO_BYTES {
-        match partner.read_early(EARLY_BYTES_MAX - partner.early.len()).await {
+    let caller = &mut partner.caller;
+    while caller.early.len() < CLIENT_HELLO_BYTES {
+        match caller.read_early(EARLY_BYTES_MAX - caller.early.len()).await {
             Ok((_, 1..)) => {}
             Ok((_, 0)) | Err(_) => return false,
         }
     }
-    is_client_hello(&partner.early)
+    is_client_hello(&caller.early)
 }
 
 /// A record of type handshake (22) and version 3.x (RFC 8446, section 5.1) whose message is a ClientHello

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::call_link::Surroundings;
 use crate::inner_door::{self, Lock};
-use crate::options::Options;
+use crate::options::{Options, Outgoing};
 use crate::outer_door::BACKLOG;
 use crate::switchboard::{self, Event, Switchboard};
 
@@ -28,6 +28,7 @@ pub struct Proxy {
     options: Options,
     board: Switchboard,
     lock: watch::Sender<Arc<Lock>>,
+    outgoing: watch::Sender<Arc<Outgoing>>,
     calls: watch::Receiver<usize>,
     stop: watch::Sender<bool>,
     inner_door: AbortHandle,
@@ -52,10 +53,25 @@ impl Proxy {
         }
         let started = switchboard::start(&options, authorized);
         let (lock, lock_seen) = watch::channel(Arc::new(lock));
+        let (outgoing, outgoing_seen) = watch::channel(options.outgoing.clone());
         let (stop, stop_seen) = watch::channel(false);
-        let around = Surroundings { board: started.board.clone(), times: started.times, stop: stop_seen };
+        let around = Surroundings {
+            board: started.board.clone(),
+            times: started.times,
+            outgoing: outgoing_seen,
+            stop: stop_seen,
+        };
         let inner_door = tokio::spawn(inner_door::serve(listener, lock_seen, around)).abort_handle();
-        Ok(Self { internal, options, board: started.board, lock, calls: started.calls, stop, inner_door })
+        Ok(Self {
+            internal,
+            options,
+            board: started.board,
+            lock,
+            outgoing,
+            calls: started.calls,
+            stop,
+            inner_door,
+        })
     }
 
     /// Where clients connect to.
@@ -76,6 +92,7 @@ impl Proxy {
             );
         }
         self.lock.send_replace(Arc::new(lock));
+        self.outgoing.send_replace(options.outgoing.clone());
         self.board.tell(Event::Reload(Box::new(options.clone()), authorized)).await;
         self.options = options;
         Ok(())

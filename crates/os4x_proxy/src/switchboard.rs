@@ -26,7 +26,7 @@ use crate::options::{External, Options};
 use crate::outer_door::OuterDoor;
 use crate::partner::Partner;
 use crate::waiting_room::WaitingRoom;
-pub(crate) use event::{Event, LinkOrder, LinkOrders, Switchboard};
+pub(crate) use event::{Event, LinkOrder, LinkOrders, Opening, Switchboard};
 
 /// Events that may wait for the switchboard. Every call makes about five.
 const EVENTS_MAX: usize = 4_096;
@@ -188,8 +188,8 @@ impl Board {
                 self.end_session(session, &reason);
                 self.machine.on_session_lost(now, session);
             }
-            Event::Link { key, session, claim, orders, answer } => {
-                self.on_link(key, session, claim, orders, answer);
+            Event::Link { key, session, opening, orders, answer } => {
+                self.on_link(key, session, opening, orders, answer);
             }
             Event::Arrived(partner) => self.on_arrived(partner),
             Event::PartnerLeft(call, partner) => {
@@ -205,6 +205,9 @@ impl Board {
                 self.settle(call);
             }
             Event::Ended(call) => self.machine.on_ended(call),
+            // Where nobody waits for the answer the call has ended, which is told next.
+            Event::Dialled(link, answer) => drop(answer.send(self.machine.on_dial(link))),
+            Event::DialEnded(link) => self.machine.on_dial_ended(link),
             Event::LinkFree(link) => self.machine.on_link_free(link),
             Event::LinkLost(link) => {
                 self.links.remove(&link);
@@ -254,15 +257,16 @@ impl Board {
         &mut self,
         key: PeerKey,
         session: SessionId,
-        claim: Option<(CallId, CallToken)>,
+        opening: Opening,
         orders: LinkOrders,
         answer: oneshot::Sender<Result<LinkId, LinkDenied>>,
     ) {
         self.last_link += 1;
         let link = LinkId(self.last_link);
-        let admitted = match claim {
-            None => self.machine.on_standby(link, key, session),
-            Some((call, token)) => self.machine.on_claim(link, key, session, call, token),
+        let admitted = match opening {
+            Opening::Standby => self.machine.on_standby(link, key, session),
+            Opening::Claim(call, token) => self.machine.on_claim(link, key, session, call, token),
+            Opening::Outward => self.machine.on_outward(link, key, session),
         };
         if admitted.is_ok() {
             self.links.insert(link, orders);

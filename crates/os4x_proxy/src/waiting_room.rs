@@ -68,7 +68,7 @@ impl WaitingRoom {
 }
 
 async fn watch(call: CallId, partner: Partner, mut called_up: oneshot::Receiver<Next>, board: Switchboard) {
-    let next = match race(&mut called_up, partner.failed()).await {
+    let next = match race(&mut called_up, partner.caller.failed()).await {
         Either::Left(next) => next.ok(),
         Either::Right(()) => {
             called_up.close();

@@ -33,6 +33,7 @@ pub(crate) async fn serve(
         (Purpose::Claim(session_id, call, token), Some((announced, reached))) => {
             open_to_claim(id, (session_id, call, token), announced, reached, &session, &around).await
         }
+        (Purpose::Outward(_), _) => unreachable!("a link for calls of stations has a task of its own"),
         (Purpose::Standby(session_id) | Purpose::Claim(session_id, ..), _) => match around.dial().await {
             Ok(link) => stand_by(id, link, session_id, &session).await,
             Err(error) => {

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use daemon::address::HostPort;
+use daemon::complaints::Complaints;
 use daemon::failure::Failure;
 use relay::{Either, JoinLimits, race};
 use seal::{Authorized, Connector, IdentityKey};
@@ -13,8 +15,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
+use crate::local_doors::LocalDoors;
 use crate::options::Options;
-use crate::session::{Event, Session};
+use crate::outbound_call::Exits;
+use crate::session::{Event, Session, random};
 use crate::surroundings::{Config, Surroundings};
 
 /// After running calls were told to end: the time they and the sessions get for saying so.
@@ -27,25 +31,39 @@ pub struct Client {
     stop: watch::Sender<bool>,
     calls: Arc<watch::Sender<usize>>,
     sessions: HashMap<HostPort, (Session, JoinHandle<()>)>,
+    /// The sessions, for calls of stations.
+    ways_out: watch::Sender<Arc<[Session]>>,
+    exits: Exits,
+    doors: LocalDoors,
 }
 
 impl Client {
-    /// Reads key and list and begins to attach. Needs a Tokio runtime.
+    /// Reads key and list, opens the local ports and begins to attach. Needs a Tokio runtime.
     ///
     /// # Errors
     /// What the operator has to mend.
     pub fn start(options: Options) -> Result<Self, Failure> {
         let config = read_config(&options)?;
         for what in &options.not_carried {
-            warn!("this build carries no such calls yet, and nothing is opened for it: {what}");
+            warn!("this build does not serve it yet, and nothing is opened for it: {what}");
         }
-        let mut client = Self {
-            config: watch::Sender::new(Arc::new(config)),
-            stop: watch::Sender::new(false),
-            calls: Arc::new(watch::Sender::new(0)),
-            sessions: HashMap::new(),
-            options,
+        let config = watch::Sender::new(Arc::new(config));
+        let stop = watch::Sender::new(false);
+        let calls = Arc::new(watch::Sender::new(0));
+        let ways_out = watch::Sender::new(Arc::from([]));
+        let exits = Exits {
+            sessions: ways_out.subscribe(),
+            config: config.subscribe(),
+            stop: stop.subscribe(),
+            calls: calls.clone(),
+            last_id: Arc::new(AtomicU64::new(random())),
+            turn: Arc::new(AtomicUsize::new(0)),
+            complaints: Complaints::default(),
         };
+        let (sessions, doors) = (HashMap::new(), LocalDoors::default());
+        let mut client = Self { options, config, stop, calls, sessions, ways_out, exits, doors };
+        client.doors.open(&client.options.outgoing.doors, &client.exits)?;
+        client.warn_of_options();
         client.attach_to_all();
         Ok(client)
     }
@@ -55,8 +73,11 @@ impl Client {
     /// # Errors
     /// What is wrong with the key or the list; everything old stays in force.
     pub async fn reload(&mut self, options: Options) -> Result<(), Failure> {
-        self.config.send_replace(Arc::new(read_config(&options)?));
+        let config = read_config(&options)?;
+        self.doors.open(&options.outgoing.doors, &self.exits)?;
+        self.config.send_replace(Arc::new(config));
         self.options = options;
+        self.warn_of_options();
         let proxies = &self.options.proxies;
         for (_, (session, _)) in self.sessions.extract_if(|proxy, _| !proxies.contains(proxy)) {
             session.tell(Event::Drain).await;
@@ -70,9 +91,10 @@ impl Client {
     }
 
     /// Ends: no new calls; running ones go on up to the configured time, or until `hurry` is ready.
-    pub async fn drain(self, hurry: impl Future<Output = ()>) {
+    pub async fn drain(mut self, hurry: impl Future<Output = ()>) {
         let draining = Config { draining: true, ..Config::clone(&self.config.borrow()) };
         self.config.send_replace(Arc::new(draining));
+        self.doors.close();
         for (session, _) in self.sessions.values() {
             session.tell(Event::Drain).await;
         }
@@ -108,6 +130,21 @@ impl Client {
                 })
             });
         }
+        self.ways_out.send_replace(self.sessions.values().map(|(session, _)| session.clone()).collect());
+    }
+
+    /// What an operator should think about once more.
+    fn warn_of_options(&self) {
+        let outgoing = &self.options.outgoing;
+        for door in outgoing.doors.iter().filter(|door| !door.is_local() && outgoing.from.is_none()) {
+            warn!(
+                listener = %door.name, address = %door.listen.shown(),
+                "[outgoing] from does not say who may call out here; every private address may"
+            );
+        }
+        for caution in &self.options.cautions {
+            warn!("{caution}");
+        }
     }
 }
 
@@ -131,6 +168,7 @@ fn read_config(options: &Options) -> Result<Config, Failure> {
         own_key: key.public_key(),
         authorized_path: options.authorized.clone(),
         targets: options.targets.iter().cloned().collect(),
+        outgoing: options.outgoing.clone(),
         step: options.step,
         join: JoinLimits { idle: options.idle, reap: options.step },
         draining: false,

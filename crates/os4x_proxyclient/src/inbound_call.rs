@@ -1,15 +1,14 @@
 //! One call from a partner: reach the target, answer the offer, join.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use relay::call_event::{CallEvent, CallResult, Direction, Ender, Side, verdict};
+use relay::callee::{Outcome, join_late, wait_for};
 use relay::join::{abort, settle};
-use relay::{Either, End, EndedBy, Incoming, Joined, Link, LinkError, connect, join, race, socket};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use relay::{Joined, Link, LinkError, connect, socket};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout};
-use wire::limits::RINGING_AFTER_MS;
+use tokio::time::Instant;
 use wire::{AbortReason, CallId, Frame, Kind, LinkState, Name, RefuseReason};
 
 use crate::surroundings::{Surroundings, refusal};
@@ -50,14 +49,6 @@ pub(crate) async fn reach(listener: Name, around: Surroundings) -> Result<TcpStr
     Ok(socket)
 }
 
-/// What ended the wait for the target.
-enum Outcome {
-    Reached(TcpStream),
-    Unreached(Unreached),
-    GivenUp,
-    LinkDead(LinkError),
-}
-
 /// Carries a call that was offered on `link` to its end. `Ok` means that the link is on standby again.
 pub(crate) async fn carry<S: AsyncRead + AsyncWrite>(
     link: &mut Link<S>,
@@ -68,7 +59,7 @@ pub(crate) async fn carry<S: AsyncRead + AsyncWrite>(
 ) -> Result<(), LinkError> {
     let _count = around.count_call();
     let mut early = Vec::new();
-    match wait_for_target(link, state, call, target, &mut early).await {
+    match wait_for(target, link, state, (call.id, call.arrived), &mut early).await {
         Outcome::Reached(socket) => {
             link.writer.queue(&Frame::Accept(call.id));
             state.on_sent(Kind::Accept);
@@ -93,67 +84,18 @@ pub(crate) async fn carry<S: AsyncRead + AsyncWrite>(
     settle(link, state).await
 }
 
-/// Waits for the target and listens to the proxy meanwhile: the partner may already be speaking, or leave.
-async fn wait_for_target<S: AsyncRead + AsyncWrite>(
-    link: &mut Link<S>,
-    state: &mut LinkState,
-    call: Call,
-    target: impl Future<Output = Result<TcpStream, Unreached>>,
-    early: &mut Vec<u8>,
-) -> Outcome {
-    let mut target = std::pin::pin!(target);
-    let mut ringing_at = Some(call.arrived + Duration::from_millis(RINGING_AFTER_MS));
-    loop {
-        let ringing = async {
-            match ringing_at {
-                Some(at) => sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
-        match race(race(target.as_mut(), ringing), link.reader.next()).await {
-            Either::Left(Either::Left(Ok(socket))) => return Outcome::Reached(socket),
-            Either::Left(Either::Left(Err(unreached))) => return Outcome::Unreached(unreached),
-            Either::Left(Either::Right(())) => {
-                ringing_at = None;
-                state.on_sent(Kind::Ringing);
-                if let Err(error) = link.send(&Frame::Ringing(call.id)).await {
-                    return Outcome::LinkDead(error);
-                }
-            }
-            Either::Right(Ok(Incoming::Payload(bytes))) => match state.on_payload_received(bytes.len()) {
-                Ok(()) => early.extend_from_slice(bytes),
-                Err(violation) => return Outcome::LinkDead(violation.into()),
-            },
-            Either::Right(Ok(Incoming::Frame(frame))) => match state.on_received(frame.kind()) {
-                Ok(()) if frame.kind() == Kind::Abort => return Outcome::GivenUp,
-                Ok(()) => {}
-                Err(violation) => return Outcome::LinkDead(violation.into()),
-            },
-            Either::Right(Err(error)) => return Outcome::LinkDead(error),
-        }
-    }
-}
-
 async fn run<S: AsyncRead + AsyncWrite>(
     link: &mut Link<S>,
     state: &mut LinkState,
     call: Call,
-    mut socket: TcpStream,
+    socket: TcpStream,
     early: &[u8],
     around: &Surroundings,
 ) {
     let setup = call.arrived.elapsed();
     let config = around.config();
-    let joined = match timeout(config.step, socket.write_all(early)).await {
-        Ok(Ok(())) => join(socket, link, state, config.join, around.stopped()).await,
-        // Some of it may have arrived, so that nothing can follow.
-        Ok(Err(_)) | Err(_) => {
-            socket::reset(socket);
-            abort(link, state, AbortReason::Reset);
-            let end = End::Aborted(AbortReason::Reset);
-            Joined { end, ended_by: EndedBy::Socket, from_socket: 0, to_socket: 0 }
-        }
-    };
+    let times = (config.step, config.join);
+    let joined = join_late(socket, early, link, state, times, around.stopped()).await;
     let Joined { from_socket, to_socket, .. } = joined;
     let (result, ended_by, reason) = verdict(&joined, Side::Target);
     let target = target_text(call.listener, around);
@@ -161,11 +103,12 @@ async fn run<S: AsyncRead + AsyncWrite>(
         call: call.id,
         direction: Direction::In,
         listener: call.listener,
-        partner: call.partner,
+        partner: Some(call.partner),
         target: &target,
+        destination: None,
         result,
         ended_by,
-        bytes_in: early.len() as u64 + to_socket,
+        bytes_in: to_socket,
         bytes_out: from_socket,
         setup: Some(setup),
         duration: call.arrived.elapsed(),
@@ -186,8 +129,9 @@ pub(crate) fn log_unjoined(
         call: call.id,
         direction: Direction::In,
         listener: call.listener,
-        partner: call.partner,
+        partner: Some(call.partner),
         target: &target_text(call.listener, around),
+        destination: None,
         result,
         ended_by,
         bytes_in: 0,

@@ -1,5 +1,7 @@
 //! The command line and the configuration file become one value that is ready to use, before anything opens.
 
+mod outgoing;
+
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,20 +14,25 @@ use daemon::config_file;
 use daemon::failure::Failure;
 use daemon::log::LogOptions;
 use lexopt::{Parser, ValueExt};
+use policy::Clients;
 use serde::Deserialize;
 use wire::{Name, limits};
 
+use outgoing::{FileOutgoing, Forward, Listen, read_forward};
+pub use outgoing::{LocalDoor, Outgoing, Way};
+
 /// What `-h` prints.
 pub const USAGE: &str = "\
-os4x_proxyclient: the inner daemon of OS4X Proxy. It attaches to the proxy in the DMZ and takes its calls.
+os4x_proxyclient: the inner daemon of OS4X Proxy. It attaches to the proxy in the DMZ, takes its calls to the
+station, and has it call the station's partners.
 
 usage: os4x_proxyclient -e PROXY [FLAGS]
 
   -e, --proxy HOST[:PORT]          the proxy to attach to; repeatable; required [port 65432]
-  -i, --target [NAME=][IP]:PORT    where calls of the listener NAME go; repeatable
+  -i, --target [NAME=][IP]:PORT    where calls of the listener NAME go; repeatable; off: no calls inward
                                                                                 [localhost:6619]
-  -Q, --outgoing [IP:]PORT         accept connections from stations that call out
-                                                                                [65433, loopback]
+  -Q, --outgoing [IP:]PORT         accept connections from stations that call out, by SOCKS or HTTP CONNECT;
+                                   off: none                                    [65433, loopback]
       --forward [IP]:PORT=HOST:PORT
                                    static call-out: what connects here is connected there; repeatable
       --status [IP]:PORT|off       status page, metrics and health              [127.0.0.1:65434]
@@ -45,8 +52,7 @@ usage: os4x_proxyclient -e PROXY [FLAGS]
   -v, --version                    print the version and exit
   -h, --help                       print this text and exit
 
-This build carries calls from partners to the station. -Q, --forward and --status are understood, and nothing is
-opened for them yet. IPv6 stands in brackets: [::1]:6619. Flags win over the file.
+This build does not serve --status yet. IPv6 stands in brackets: [::1]:6619. Flags win over the file.
 ";
 
 /// Everything that `os4x_proxyclient` goes by.
@@ -60,8 +66,10 @@ pub struct Options {
     pub log: LogOptions,
     /// `-e`.
     pub proxies: Vec<HostPort>,
-    /// `-i`.
+    /// `-i`; none where calls inward are switched off.
     pub targets: Vec<(Name, HostPort)>,
+    /// Calls of stations.
+    pub outgoing: Outgoing,
     /// `-T`.
     pub step: Duration,
     /// How long a call may be silent; `None`: for ever.
@@ -74,6 +82,8 @@ pub struct Options {
     pub authorized: PathBuf,
     /// `-p`.
     pub pid_file: Option<PathBuf>,
+    /// What the operator should think about once more, in words.
+    pub cautions: Vec<String>,
     /// What was asked for that this build does not carry yet, in words.
     pub not_carried: Vec<String>,
 }
@@ -93,8 +103,7 @@ struct File {
     /// Every call is sealed in this build, which is what both values permit.
     #[serde(rename = "seal")]
     _seal: Option<Seal>,
-    #[serde(default)]
-    target: Vec<FileTarget>,
+    target: Option<Vec<FileTarget>>,
     #[serde(default)]
     outgoing: FileOutgoing,
 }
@@ -140,21 +149,6 @@ impl TryFrom<String> for FileConnect {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileOutgoing {
-    listen: Option<String>,
-    #[serde(default)]
-    forward: Vec<FileForward>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileForward {
-    listen: ListenAddress,
-    to: HostPort,
-}
-
 /// `--status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -168,7 +162,7 @@ impl TryFrom<String> for Status {
 
     fn try_from(text: String) -> Result<Self, AddressError> {
         match text.as_str() {
-            "off" => Ok(Self::Off),
+            OFF => Ok(Self::Off),
             _ => ListenAddress::parse_loopback_default(&text).map(Self::At),
         }
     }
@@ -178,9 +172,10 @@ impl TryFrom<String> for Status {
 struct Flags {
     common: CommonFlags,
     proxies: Vec<HostPort>,
-    targets: Vec<(Name, HostPort)>,
-    outgoing: Option<ListenAddress>,
-    forwards: Vec<(ListenAddress, HostPort)>,
+    /// `Some` of nothing: `-i off`.
+    targets: Option<Vec<(Name, HostPort)>>,
+    outgoing: Option<Listen>,
+    forwards: Vec<Forward>,
     status: Option<Status>,
 }
 
@@ -197,7 +192,12 @@ impl Options {
             _ => config_file::load_or_default(flags.common.config.as_deref(), Path::new(DEFAULT_CONFIG))
                 .map_err(Failure::operator)?,
         };
-        resolve(flags, file)
+        let config = flags.common.config.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_CONFIG));
+        let mut options = resolve(flags, file)?;
+        if !options.outgoing.users.is_empty() {
+            options.cautions.extend(config_file::readable_by_others(&config));
+        }
+        Ok(options)
     }
 
     /// What `--check` prints.
@@ -209,6 +209,10 @@ impl Options {
         for (name, target) in &self.targets {
             let _ = writeln!(text, "calls of listener {name} go to {target}");
         }
+        if self.targets.is_empty() {
+            text.push_str("no target: calls inward are switched off, and the proxy opens no external port for this client\n");
+        }
+        self.summarize_outgoing(&mut text);
         for what in &self.not_carried {
             let _ = writeln!(text, "not carried by this build: {what}");
         }
@@ -216,6 +220,27 @@ impl Options {
         let (step, drain) = (self.step.as_secs(), self.drain.as_secs());
         let _ = writeln!(text, "timeout {step} s, idle {idle}, drain {drain} s");
         text
+    }
+
+    fn summarize_outgoing(&self, text: &mut String) {
+        let Outgoing { doors, from, users, allow } = &self.outgoing;
+        if doors.is_empty() {
+            text.push_str("calls outward are switched off\n");
+        }
+        for door in doors {
+            let who = match (door.is_local(), from) {
+                (true, _) => String::from("from this host"),
+                (false, Some(from)) => format!("from {from}"),
+                (false, None) => format!("from private addresses ({})", Clients::private()),
+            };
+            let _ = writeln!(text, "{door}, {who}");
+        }
+        if !users.is_empty() {
+            text.push_str("user and password are asked for\n");
+        }
+        if let Some(allow) = allow {
+            let _ = writeln!(text, "stations may call {allow}, and of that what the proxy allows");
+        }
     }
 }
 
@@ -236,16 +261,12 @@ fn read_flags(mut parser: Parser) -> Result<Flags, Failure> {
             "proxy" => flags.proxies.push(to_proxy(&parser.value()?.string()?)?),
             "target" => {
                 let text = parser.value()?.string()?;
-                let target = Named::parse_with(&text, HostPort::parse_with_local_default);
-                let target = target.map_err(Failure::usage)?;
-                flags.targets.push((to_name(&target.name)?, target.value));
+                add_target(&mut flags.targets, &text)?;
             }
             "outgoing" => {
-                let text = parser.value()?.string()?;
-                let address = ListenAddress::parse_loopback_default(&text).map_err(Failure::usage)?;
-                flags.outgoing = Some(address);
+                flags.outgoing = Some(parser.value()?.string()?.try_into().map_err(Failure::usage)?);
             }
-            "forward" => flags.forwards.push(to_forward(&parser.value()?.string()?)?),
+            "forward" => flags.forwards.push(read_forward(&parser.value()?.string()?)?),
             "status" => {
                 flags.status = Some(parser.value()?.string()?.try_into().map_err(Failure::usage)?);
             }
@@ -258,7 +279,7 @@ fn read_flags(mut parser: Parser) -> Result<Flags, Failure> {
 fn resolve(flags: Flags, file: File) -> Result<Options, Failure> {
     let (place, log) = (flags.common.place(), flags.common.log_options());
     let not_carried = not_carried(&flags, &file);
-    let Flags { common, proxies, targets, .. } = flags;
+    let Flags { common, proxies, targets, outgoing, forwards, .. } = flags;
     let proxies = match proxies.is_empty() {
         false => proxies,
         true => file.proxy.into_iter().map(|FileProxy(proxy)| proxy).collect(),
@@ -266,11 +287,11 @@ fn resolve(flags: Flags, file: File) -> Result<Options, Failure> {
     if proxies.is_empty() && matches!(common.wish, Wish::Serve | Wish::Check) {
         return Err(Failure::Usage(String::from("no proxy is given: name it with -e HOST[:PORT]")));
     }
-    let fault = if targets.is_empty() { Failure::Operator } else { Failure::Usage };
-    let targets = match (targets.is_empty(), file.target.is_empty()) {
-        (false, _) => targets,
-        (true, false) => file.target.into_iter().map(to_target).collect::<Result<_, _>>()?,
-        (true, true) => vec![(to_name(&ListenerName::default())?, to_local(DEFAULT_TARGET_PORT)?)],
+    let fault = if targets.is_none() { Failure::Operator } else { Failure::Usage };
+    let targets = match (targets, file.target) {
+        (Some(targets), _) => targets,
+        (None, Some(targets)) => targets.into_iter().map(to_target).collect::<Result<_, _>>()?,
+        (None, None) => vec![(to_name(&ListenerName::default())?, to_local(DEFAULT_TARGET_PORT)?)],
     };
     check_targets(&targets).map_err(fault)?;
     let step = match (common.timeout, file.timeout) {
@@ -284,32 +305,43 @@ fn resolve(flags: Flags, file: File) -> Result<Options, Failure> {
         log,
         proxies,
         targets,
+        outgoing: outgoing::resolve(outgoing, forwards, file.outgoing)?,
         step,
         idle: (!idle.is_zero()).then_some(idle),
         drain: file_seconds("drain", file.drain, DEFAULT_DRAIN_S, 0)?,
         key: file_path(common.key, file.key, DEFAULT_KEY)?,
         authorized: file_path(common.authorized, file.authorized, DEFAULT_AUTHORIZED)?,
         pid_file: common.pid_file,
+        cautions: Vec::new(),
         not_carried,
     })
 }
 
 /// What was asked for, by flag or file, that is not carried yet. Defaults are not asked for.
 fn not_carried(flags: &Flags, file: &File) -> Vec<String> {
-    let mut words = Vec::new();
-    if let Some(address) = &flags.outgoing {
-        words.push(format!("-Q {address}"));
-    } else if let Some(address) = &file.outgoing.listen {
-        words.push(format!("[outgoing] listen = {address:?}"));
+    match flags.status.or(file.status) {
+        Some(Status::At(address)) => vec![format!("--status {address}")],
+        Some(Status::Off) | None => Vec::new(),
     }
-    words.extend(flags.forwards.iter().map(|(listen, to)| format!("--forward {listen}={to}")));
-    words.extend(file.outgoing.forward.iter().map(|forward| {
-        format!("[[outgoing.forward]] listen = \"{}\", to = \"{}\"", forward.listen, forward.to)
-    }));
-    if let Some(Status::At(address)) = flags.status.or(file.status) {
-        words.push(format!("--status {address}"));
+}
+
+/// `-i`, once more: a target, or `off` and nothing else.
+fn add_target(targets: &mut Option<Vec<(Name, HostPort)>>, text: &str) -> Result<(), Failure> {
+    let is_off = text == OFF;
+    match targets {
+        Some(others) if is_off || others.is_empty() => {
+            return Err(Failure::Usage(format!(
+                "-i {OFF} excludes any other -i; calls inward are on or off"
+            )));
+        }
+        _ if is_off => *targets = Some(Vec::new()),
+        _ => {
+            let target = Named::parse_with(text, HostPort::parse_with_local_default);
+            let target = target.map_err(Failure::usage)?;
+            targets.get_or_insert_default().push((to_name(&target.name)?, target.value));
+        }
     }
-    words
+    Ok(())
 }
 
 fn check_targets(targets: &[(Name, HostPort)]) -> Result<(), String> {
@@ -338,18 +370,12 @@ fn to_local(port: u16) -> Result<HostPort, Failure> {
     HostPort::parse_with_local_default(&port.to_string()).map_err(Failure::usage)
 }
 
-fn to_forward(text: &str) -> Result<(ListenAddress, HostPort), Failure> {
-    let Some((listen, to)) = text.split_once('=') else {
-        return Err(Failure::Usage(format!("--forward {text:?}: write it as [IP]:PORT=HOST:PORT")));
-    };
-    let listen = listen.parse().map_err(Failure::usage)?;
-    Ok((listen, to.parse().map_err(Failure::usage)?))
-}
-
 fn to_name(name: &ListenerName) -> Result<Name, Failure> {
     name.as_str().parse().map_err(|error| Failure::Usage(format!("target {name}: {error}")))
 }
 
+/// Where an address could stand: it is switched off.
+const OFF: &str = "off";
 const DEFAULT_CONFIG: &str = "/etc/os4x_proxyclient.toml";
 const DEFAULT_KEY: &str = "/etc/os4x_proxyclient.key";
 const DEFAULT_AUTHORIZED: &str = "/etc/os4x_proxyclient.authorized";

@@ -1,5 +1,7 @@
 //! One proxy: the only owner of its [`ClientSide`].
 
+mod lending;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use wire::{CallId, Frame, LinkId, Millis, Name, SessionId, Target, limits};
 use crate::call_link::{self, Reached};
 use crate::control;
 use crate::inbound_call::{Call, Unreached, log_unjoined, reach};
+use crate::outward_link::Borrower;
 use crate::surroundings::{Config, Surroundings};
 
 /// Events that may wait for a session. Every call makes about three.
@@ -43,6 +46,10 @@ pub(crate) enum Event {
     Claiming(LinkId, CallId, oneshot::Sender<bool>),
     /// A link could not be opened; the call it was to claim.
     LinkFailed(LinkId, Option<Call>),
+    /// A link for calls of stations is open.
+    LinkOutward(LinkId),
+    /// The call of a station needs a link.
+    LinkWanted(CallId, Borrower),
     /// A call was offered on a link on standby.
     LinkBusy(LinkId),
     /// The call on a link is over in both directions.
@@ -77,6 +84,7 @@ impl Session {
         let config = around.config();
         let settings = ClientSettings {
             targets: targets(&config),
+            calls_out: !config.outgoing.doors.is_empty(),
             attach_ms: 2 * config.step.as_millis() as u64,
             silence_ms: limits::silence_ms(config.step.as_millis() as u64),
             jitter: Box::new(random_below),
@@ -90,6 +98,8 @@ impl Session {
             control: None,
             outbox: None,
             links: HashMap::new(),
+            outward: HashMap::new(),
+            borrowers: HashMap::new(),
             announced: HashMap::new(),
             attached: None,
             complaint: None,
@@ -106,9 +116,14 @@ fn targets(config: &Config) -> Vec<Target> {
 
 /// A random number below `bound`.
 fn random_below(bound: u64) -> u64 {
+    random() % bound.max(1)
+}
+
+/// A random number.
+pub(crate) fn random() -> u64 {
     let mut bytes = [0; 8];
     aws_lc_rs::rand::fill(&mut bytes).expect("the system's source of random numbers works");
-    u64::from_ne_bytes(bytes) % bound.max(1)
+    u64::from_ne_bytes(bytes)
 }
 
 /// The session's own state.
@@ -122,6 +137,10 @@ struct Keeper {
     outbox: Option<mpsc::Sender<Frame>>,
     /// Dropping one closes the link as soon as it is on standby.
     links: HashMap<LinkId, oneshot::Sender<()>>,
+    /// Links for calls of stations; likewise.
+    outward: HashMap<LinkId, mpsc::Sender<Borrower>>,
+    /// Calls of stations that wait for a link.
+    borrowers: HashMap<CallId, Borrower>,
     /// Calls whose target is being reached and whose link has not been opened yet.
     announced: HashMap<CallId, (Call, Reached)>,
     attached: Option<SessionId>,
@@ -153,6 +172,8 @@ impl Keeper {
     async fn end(mut self) {
         self.outbox = None;
         self.links.clear();
+        self.outward.clear();
+        self.borrowers.clear();
         if let Some((abort, control)) = self.control.take() {
             if self.attached.is_none() {
                 abort.abort();
@@ -193,16 +214,23 @@ impl Keeper {
             Event::Claiming(link, call, answer) => self.on_claiming(link, call, answer),
             Event::LinkFailed(link, call) => {
                 self.links.remove(&link);
+                self.outward.remove(&link);
                 self.machine.on_link_failed(now, link, call.map(|call| call.id));
                 if let Some(call) = call {
                     let reason = "no link to the proxy could be opened for the call";
                     log_unjoined(call, &self.around, CallResult::Refused, Ender::Tunnel, reason);
                 }
             }
+            Event::LinkOutward(link) => self.machine.on_link_outward(link),
+            Event::LinkWanted(call, borrower) => {
+                self.borrowers.insert(call, borrower);
+                self.machine.on_link_wanted(now, call);
+            }
             Event::LinkBusy(link) => self.machine.on_link_busy(now, link),
             Event::LinkFree(link) => self.machine.on_link_free(link),
             Event::LinkLost(link, claimed) => {
                 self.links.remove(&link);
+                self.outward.remove(&link);
                 self.machine.on_link_lost(now, link);
                 if let Some(call) = claimed {
                     self.machine.on_claim_lost(call.id);
@@ -215,7 +243,11 @@ impl Keeper {
                     log_unjoined(call, &self.around, CallResult::Refused, Ender::Target, &words);
                 }
             }
-            Event::Reload => self.machine.on_targets(targets(&self.around.config())),
+            Event::Reload => {
+                let config = self.around.config();
+                self.machine.on_targets(targets(&config));
+                self.machine.on_calls_out(!config.outgoing.doors.is_empty());
+            }
             Event::Drain => self.machine.on_drain(),
         }
     }
@@ -238,7 +270,13 @@ impl Keeper {
                 Action::HangUp(why) => self.lose(&lost_text(why)),
                 Action::OpenLink(link, purpose) => self.open_link(link, purpose),
                 // The link closes itself when nobody holds this any more.
-                Action::CloseLink(link) => drop(self.links.remove(&link)),
+                Action::CloseLink(link) => {
+                    self.links.remove(&link);
+                    self.outward.remove(&link);
+                }
+                Action::Lend(link, call) => self.lend(link, call),
+                // Whoever waits learns it by this.
+                Action::NoLink(call) => drop(self.borrowers.remove(&call)),
                 Action::Reach { call, listener, partner } => {
                     self.reach(Call { id: call, listener, partner, arrived: Instant::now() });
                 }
@@ -320,6 +358,7 @@ impl Keeper {
         let announced = match purpose {
             Purpose::Claim(_, call, _) => self.announced.remove(&call),
             Purpose::Standby(_) => None,
+            Purpose::Outward(session_id) => return self.open_outward(link, session_id),
         };
         let (close, closed) = oneshot::channel();
         self.links.insert(link, close);

@@ -15,6 +15,8 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use wire::{Name, RefuseReason};
 
+use crate::options::Outgoing;
+
 /// A sealed link to the proxy.
 pub(crate) type ProxyLink = Link<TlsStream<TcpStream>>;
 
@@ -29,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) authorized_path: PathBuf,
     /// Where the calls of each listener go.
     pub(crate) targets: HashMap<Name, HostPort>,
+    /// Calls of stations.
+    pub(crate) outgoing: Outgoing,
     /// `-T`.
     pub(crate) step: Duration,
     /// What a joined call may do.
@@ -65,8 +69,7 @@ impl Surroundings {
 
     /// Counts a call for as long as the value lives.
     pub(crate) fn count_call(&self) -> CallCount {
-        self.calls.send_modify(|calls| *calls += 1);
-        CallCount(self.calls.clone())
+        CallCount::begin(&self.calls)
     }
 
     /// Opens a sealed connection to the proxy, within `-T` for each of connecting and sealing.
@@ -119,6 +122,14 @@ pub(crate) enum DialError {
 /// One call, counted.
 pub(crate) struct CallCount(Arc<watch::Sender<usize>>);
 
+impl CallCount {
+    /// One more.
+    pub(crate) fn begin(calls: &Arc<watch::Sender<usize>>) -> Self {
+        calls.send_modify(|calls| *calls += 1);
+        Self(calls.clone())
+    }
+}
+
 impl Drop for CallCount {
     fn drop(&mut self) {
         self.0.send_modify(|calls| *calls -= 1);
@@ -130,9 +141,9 @@ pub(crate) fn refusal(target: &HostPort, error: &ConnectError) -> (RefuseReason,
     let reason = match error {
         ConnectError::UnknownName(_) => RefuseReason::UnknownName,
         ConnectError::Refused => RefuseReason::Refused,
-        ConnectError::Unreachable(_) => RefuseReason::Unreachable,
         ConnectError::TimedOut(_) => RefuseReason::TimedOut,
         ConnectError::Exhausted(_) => RefuseReason::NoLink,
+        _ => RefuseReason::Unreachable,
     };
     (reason, format!("the target {target}: {error}"))
 }

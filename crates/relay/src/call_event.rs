@@ -4,8 +4,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::info;
-use wire::{AbortReason, CallId, Name};
+use wire::{AbortReason, CallId, FailReason, Name};
 
 use crate::join::{End, EndedBy, Joined};
 
@@ -14,6 +15,8 @@ use crate::join::{End, EndedBy, Joined};
 pub enum Direction {
     /// A partner called.
     In,
+    /// The station called.
+    Out,
 }
 
 /// Which end of the call this daemon's socket is.
@@ -62,12 +65,15 @@ pub struct CallEvent<'a> {
     pub call: CallId,
     /// Which way it was set up.
     pub direction: Direction,
-    /// The external listener at which it came in.
+    /// Where it came in: the external listener, or the client's local port for a call outward.
     pub listener: Name,
-    /// The partner's address.
-    pub partner: SocketAddr,
-    /// The target, `host:port`.
+    /// The partner's address: the remote side on the Internet in both directions. `None` where a call outward got as
+    /// far as no address.
+    pub partner: Option<SocketAddr>,
+    /// The station's end: the target, `host:port`, or the address from which the station called.
     pub target: &'a str,
+    /// What the station asked for, `host:port`; of a call outward alone.
+    pub destination: Option<&'a str>,
     /// How it went.
     pub result: CallResult,
     /// Who ended it.
@@ -88,13 +94,15 @@ impl CallEvent<'_> {
     /// Writes the line.
     pub fn log(&self) {
         let setup = self.setup.unwrap_or(self.duration);
+        let partner = self.partner.map_or_else(|| String::from("-"), |partner| partner.to_string());
         info!(
             event = "call",
             call = %self.call,
             direction = %self.direction,
             listener = %self.listener,
-            partner = %self.partner,
+            partner = %partner,
             target = %self.target,
+            destination = self.destination.map(tracing::field::display),
             result = %self.result,
             ended_by = %self.ended_by,
             bytes_in = self.bytes_in,
@@ -103,6 +111,85 @@ impl CallEvent<'_> {
             duration_ms = self.duration.as_millis() as u64,
             reason = self.reason,
         );
+    }
+}
+
+/// A call outward, as both daemons know it.
+#[derive(Clone, Debug)]
+pub struct OutwardCall {
+    /// The call.
+    pub id: CallId,
+    /// The client's local port at which it came in.
+    pub listener: Name,
+    /// The station.
+    pub station: SocketAddr,
+    /// What it asked for, `host:port`.
+    pub destination: String,
+    /// When this daemon heard of it.
+    pub arrived: Instant,
+}
+
+impl OutwardCall {
+    /// Logs the call, which was never joined. `partner` is the address that was tried last.
+    pub fn log_unjoined(
+        &self,
+        partner: Option<SocketAddr>,
+        result: CallResult,
+        ended_by: Ender,
+        reason: &str,
+    ) {
+        let target = self.station.to_string();
+        self.event(&target, partner, result, ended_by, reason).log();
+    }
+
+    /// Logs the call, which was joined `setup` after its arrival. `side` is this daemon's.
+    pub fn log_joined(&self, side: Side, partner: SocketAddr, setup: Duration, joined: &Joined) {
+        let (result, ended_by, reason) = verdict(joined, side);
+        let (bytes_in, bytes_out) = match side {
+            Side::Partner => (joined.from_socket, joined.to_socket),
+            Side::Target => (joined.to_socket, joined.from_socket),
+        };
+        let target = self.station.to_string();
+        let event = self.event(&target, Some(partner), result, ended_by, &reason);
+        CallEvent { setup: Some(setup), bytes_in, bytes_out, ..event }.log();
+    }
+
+    fn event<'a>(
+        &'a self,
+        target: &'a str,
+        partner: Option<SocketAddr>,
+        result: CallResult,
+        ended_by: Ender,
+        reason: &'a str,
+    ) -> CallEvent<'a> {
+        CallEvent {
+            call: self.id,
+            direction: Direction::Out,
+            listener: self.listener,
+            partner,
+            target,
+            destination: Some(&self.destination),
+            result,
+            ended_by,
+            bytes_in: 0,
+            bytes_out: 0,
+            setup: None,
+            duration: self.arrived.elapsed(),
+            reason,
+        }
+    }
+}
+
+/// How a call outward that was not connected went, in the terms of the log.
+pub fn verdict_on(reason: FailReason) -> (CallResult, Ender) {
+    match reason {
+        FailReason::NotAllowed => (CallResult::Denied, Ender::Tunnel),
+        FailReason::TimedOut => (CallResult::Timeout, Ender::Partner),
+        FailReason::Draining | FailReason::NoResources => (CallResult::Refused, Ender::Tunnel),
+        FailReason::UnknownName
+        | FailReason::NetworkUnreachable
+        | FailReason::HostUnreachable
+        | FailReason::Refused => (CallResult::Refused, Ender::Partner),
     }
 }
 
@@ -139,6 +226,7 @@ impl fmt::Display for Direction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::In => "in",
+            Self::Out => "out",
         })
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! * [`accept`]: an accept loop that survives running out of descriptors.
 //! * [`call_event`]: what the log says of a call.
+//! * [`caller`], [`callee`]: the two ends of a link while a call is set up on it.
 //! * [`connect()`]: names, both families, one deadline.
 //! * [`socket`]: the options of every socket, and how one is reset.
 //! * [`link`]: a stream between the daemons, cut into the frames of [`wire`].
@@ -11,12 +12,15 @@
 pub mod accept;
 pub mod buffer;
 pub mod call_event;
+pub mod callee;
+pub mod caller;
 pub mod connect;
 pub mod join;
 pub mod link;
 pub mod race;
 pub mod socket;
 
+pub use caller::{Answer, Caller};
 pub use connect::{ConnectError, connect};
 pub use join::{End, EndedBy, JoinLimits, Joined, join};
 pub use link::{Incoming, Link, LinkError};

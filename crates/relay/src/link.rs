@@ -30,6 +30,18 @@ pub enum LinkError {
     Violation(Violation),
 }
 
+impl LinkError {
+    /// The peer gave no sign of life in time.
+    pub fn silence() -> Self {
+        Self::Broken(io::ErrorKind::TimedOut.into())
+    }
+
+    /// Whether that is so.
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::Broken(error) if error.kind() == io::ErrorKind::TimedOut)
+    }
+}
+
 impl fmt::Display for LinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

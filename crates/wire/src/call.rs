@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::str::FromStr;
 
-use crate::limits::{NAME_BYTES_MAX, TARGET_BYTES_MAX};
+use crate::limits::{HOST_BYTES_MAX, NAME_BYTES_MAX, TARGET_BYTES_MAX};
 
 /// A point in time: milliseconds on a clock that only runs forward and whose zero means nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,7 +37,8 @@ macro_rules! id {
 }
 
 id! {
-    /// One call, named alike in both daemons and in both logs. Given by the proxy.
+    /// One call, named alike in both daemons and in both logs. Given by the daemon at which it begins: by the proxy
+    /// for a partner's call, by the client for a station's.
     CallId
 }
 id! {
@@ -97,6 +98,41 @@ impl Target {
     /// `host:port`.
     pub fn address(&self) -> &Arc<str> {
         &self.address
+    }
+}
+
+/// Whom a station calls: a host name or an IP address as text, and a port. The proxy looks the name up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    host: Arc<str>,
+    port: u16,
+}
+
+impl Destination {
+    /// A destination; `None` unless `host` is 1 to 255 printable ASCII characters and `port` is not 0.
+    pub fn new(host: &str, port: u16) -> Option<Self> {
+        let is_text =
+            (1..=HOST_BYTES_MAX).contains(&host.len()) && host.bytes().all(|byte| byte.is_ascii_graphic());
+        (is_text && port != 0).then(|| Self { host: Arc::from(host), port })
+    }
+
+    /// The host, as the station wrote it; an IPv6 address without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
     }
 }
 
@@ -217,6 +253,28 @@ reasons! {
         Draining = 6 => "the client is ending",
         /// The client could not open a link to carry the call, or has no descriptors left.
         NoLink = 7 => "the client could not open a link for the call",
+    }
+}
+
+reasons! {
+    /// Why the proxy does not connect a station to its partner.
+    FailReason {
+        /// The proxy's policy has no rule for the destination.
+        NotAllowed = 1 => "the proxy does not allow this destination",
+        /// The partner's name does not resolve in the DMZ.
+        UnknownName = 2 => "the partner's name does not resolve",
+        /// The partner answered the connection attempt with a reset.
+        Refused = 3 => "the partner refused the connection",
+        /// There is no way from the DMZ to the partner's network.
+        NetworkUnreachable = 4 => "the partner's network is unreachable",
+        /// There is no way from the DMZ to the partner's host.
+        HostUnreachable = 5 => "the partner's host is unreachable",
+        /// The partner did not answer within the proxy's `-T`.
+        TimedOut = 6 => "the partner did not answer in time",
+        /// The proxy is ending, or does not know the session any more.
+        Draining = 7 => "the proxy is ending",
+        /// The proxy has no descriptors left, or no free port at the source address.
+        NoResources = 8 => "the proxy is out of resources",
     }
 }
 

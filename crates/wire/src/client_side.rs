@@ -6,6 +6,8 @@
 //! [`ClientSide::poll_action`] hands over.
 
 mod calls;
+mod outward;
+mod pool;
 mod standby;
 
 use alloc::boxed::Box;
@@ -18,12 +20,14 @@ use crate::frame::{Frame, Hello, Welcome};
 use crate::limits;
 use crate::link::Violation;
 use crate::permit::{State, permitted};
-use standby::Standby;
+use pool::Pool;
 
 /// What the client is told once about a proxy.
 pub struct ClientSettings {
-    /// Where the calls of each listener go.
+    /// Where the calls of each listener go. Without any, nobody is let in for this client.
     pub targets: Vec<Target>,
+    /// Whether stations may call out, so that outward links are kept ready.
+    pub calls_out: bool,
     /// How long connecting, sealing and greeting may take together, in milliseconds.
     pub attach_ms: u64,
     /// Silence after which the proxy is lost, in milliseconds.
@@ -45,8 +49,12 @@ pub enum Action {
     HangUp(Lost),
     /// Open a link; report `on_link_open` or `on_link_failed`.
     OpenLink(LinkId, Purpose),
-    /// Close a link on standby.
+    /// Close a link on standby, or an outward one without a call.
     CloseLink(LinkId),
+    /// Give an outward link to the call of a station that waits for one; report `on_link_free` or `on_link_lost`.
+    Lend(LinkId, CallId),
+    /// There is no link for the call of a station.
+    NoLink(CallId),
     /// Begin to reach the target of an announced call, for which a link is being opened as well.
     Reach {
         /// The call.
@@ -82,6 +90,8 @@ pub enum Purpose {
     Standby(SessionId),
     /// To claim an announced call.
     Claim(SessionId, CallId, CallToken),
+    /// For calls of stations.
+    Outward(SessionId),
 }
 
 /// Why a control link is given up.
@@ -102,7 +112,13 @@ pub struct ClientSide {
     settings: ClientSettings,
     state: Attachment,
     failures: u32,
-    standby: Standby,
+    last_link: u64,
+    /// Links for calls of partners.
+    standby: Pool,
+    /// Links for calls of stations.
+    outward: Pool,
+    /// Calls of stations that wait for a link.
+    wanting: VecDeque<CallId>,
     /// Announced calls whose link has not claimed them yet.
     announced: BTreeMap<CallId, LinkId>,
     draining: bool,
@@ -126,7 +142,10 @@ impl ClientSide {
             settings,
             state: Attachment::Down { dial_at: Millis(0) },
             failures: 0,
-            standby: Standby::default(),
+            last_link: 0,
+            standby: Pool::default(),
+            outward: Pool::default(),
+            wanting: VecDeque::new(),
             announced: BTreeMap::new(),
             draining: false,
             actions: VecDeque::new(),
@@ -146,7 +165,8 @@ impl ClientSide {
             Attachment::Dialling { until } | Attachment::Greeting { until } => Some(until),
             Attachment::Attached { lost_at, heartbeat_at, .. } => {
                 let soonest = lost_at.min(heartbeat_at);
-                Some(self.standby.next_deadline().map_or(soonest, |at| at.min(soonest)))
+                let pools = [&self.standby, &self.outward].into_iter().filter_map(Pool::next_deadline);
+                Some(pools.fold(soonest, Millis::min))
             }
         }
     }
@@ -248,6 +268,11 @@ impl ClientSide {
         self.settings.targets = targets;
     }
 
+    /// The configuration was read again, and says whether stations may call out.
+    pub fn on_calls_out(&mut self, calls_out: bool) {
+        self.settings.calls_out = calls_out;
+    }
+
     /// Whether a session stands.
     pub fn is_attached(&self) -> bool {
         matches!(self.state, Attachment::Attached { .. })
@@ -282,6 +307,7 @@ impl ClientSide {
             self.actions.push_back(Action::Send(Frame::Drain));
         }
         self.standby.begin(now);
+        self.outward.begin(now);
         self.refill(now, session);
     }
 
@@ -300,9 +326,10 @@ impl ClientSide {
     }
 
     fn forget_session(&mut self) {
-        for link in self.standby.clear() {
+        for link in self.standby.clear().into_iter().chain(self.outward.clear()) {
             self.actions.push_back(Action::CloseLink(link));
         }
+        self.actions.extend(self.wanting.drain(..).map(Action::NoLink));
         for call in core::mem::take(&mut self.announced).into_keys() {
             self.actions.push_back(Action::Forget(call));
         }

@@ -3,8 +3,11 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::call::{AbortReason, CallId, CallToken, Name, RefuseReason, RejectReason, SessionId, Target};
-use crate::frame::{Frame, Header, Hello, Kind, Malformed, Welcome};
+use crate::call::{
+    AbortReason, CallId, CallToken, Destination, FailReason, Name, RefuseReason, RejectReason, SessionId,
+    Target,
+};
+use crate::frame::{Dial, Frame, Header, Hello, Kind, Malformed, Welcome};
 use crate::limits::{BODY_BYTES_MAX, FRAME_HEADER_BYTES, NAMES_MAX};
 
 impl Frame {
@@ -50,7 +53,7 @@ impl Frame {
             }
             Self::Targets(targets) => put_targets(out, targets),
             Self::Listeners(names) => put_names(out, names),
-            Self::Standby(session) => put_id(out, session.0),
+            Self::Standby(session) | Self::Outward(session) => put_id(out, session.0),
             Self::Claim { session, call, token } => {
                 put_id(out, session.0);
                 put_id(out, call.0);
@@ -62,6 +65,24 @@ impl Frame {
                 put_address(out, *partner);
             }
             Self::Abort(reason) => out.push(reason.code()),
+            Self::Dial(dial) => {
+                put_id(out, dial.call.0);
+                put_name(out, &dial.listener);
+                put_address(out, dial.station);
+                put_destination(out, &dial.destination);
+            }
+            Self::Connected { call, partner } => {
+                put_id(out, call.0);
+                put_address(out, *partner);
+            }
+            Self::Failed { call, reason, partner } => {
+                put_id(out, call.0);
+                out.push(reason.code());
+                match partner {
+                    Some(partner) => put_address(out, *partner),
+                    None => out.push(0),
+                }
+            }
         }
     }
 
@@ -113,6 +134,19 @@ impl Frame {
                 Self::Offer { call: CallId(body.id()?), listener: body.name()?, partner: body.address()? }
             }
             Kind::Abort => Self::Abort(AbortReason::from_code(body.byte()?).ok_or(Malformed::Field)?),
+            Kind::Outward => Self::Outward(SessionId(body.id()?)),
+            Kind::Dial => Self::Dial(Dial {
+                call: CallId(body.id()?),
+                listener: body.name()?,
+                station: body.address()?,
+                destination: body.destination()?,
+            }),
+            Kind::Connected => Self::Connected { call: CallId(body.id()?), partner: body.address()? },
+            Kind::Failed => Self::Failed {
+                call: CallId(body.id()?),
+                reason: FailReason::from_code(body.byte()?).ok_or(Malformed::Field)?,
+                partner: body.address_if_any()?,
+            },
         };
         if body.0.is_empty() { Ok(frame) } else { Err(Malformed::Length) }
     }
@@ -155,6 +189,12 @@ fn put_address(out: &mut Vec<u8>, address: SocketAddr) {
         }
     }
     out.extend_from_slice(&address.port().to_be_bytes());
+}
+
+fn put_destination(out: &mut Vec<u8>, destination: &Destination) {
+    out.push(destination.host().len() as u8);
+    out.extend_from_slice(destination.host().as_bytes());
+    out.extend_from_slice(&destination.port().to_be_bytes());
 }
 
 /// What is left of a body that is being read.
@@ -209,12 +249,22 @@ impl<'a> Body<'a> {
     }
 
     fn address(&mut self) -> Result<SocketAddr, Malformed> {
+        self.address_if_any()?.ok_or(Malformed::Field)
+    }
+
+    fn address_if_any(&mut self) -> Result<Option<SocketAddr>, Malformed> {
         let ip = match self.byte()? {
+            0 => return Ok(None),
             4 => IpAddr::V4(Ipv4Addr::from(self.take::<4>()?)),
             6 => IpAddr::V6(Ipv6Addr::from(self.take::<16>()?)),
             _ => return Err(Malformed::Field),
         };
-        Ok(SocketAddr::new(ip, u16::from_be_bytes(self.take()?)))
+        Ok(Some(SocketAddr::new(ip, u16::from_be_bytes(self.take()?))))
+    }
+
+    fn destination(&mut self) -> Result<Destination, Malformed> {
+        let host = core::str::from_utf8(self.text()?).map_err(|_| Malformed::Field)?;
+        Destination::new(host, u16::from_be_bytes(self.take()?)).ok_or(Malformed::Field)
     }
 }
 
@@ -264,10 +314,20 @@ mod tests {
             Frame::Gone(call),
             Frame::Accept(call),
             Frame::End,
+            Frame::Outward(SessionId(5)),
+            Frame::Dial(Dial {
+                call,
+                listener: name("outgoing"),
+                station: partner6,
+                destination: Destination::new("partner.example.com", 6619).unwrap(),
+            }),
+            Frame::Connected { call, partner },
+            Frame::Failed { call, reason: FailReason::Refused, partner: Some(partner6) },
         ];
         frames.extend(RejectReason::ALL.iter().map(|&reason| Frame::Reject(reason)));
         frames.extend(RefuseReason::ALL.iter().map(|&reason| Frame::Refuse(call, reason)));
         frames.extend(AbortReason::ALL.iter().map(|&reason| Frame::Abort(reason)));
+        frames.extend(FailReason::ALL.iter().map(|&reason| Frame::Failed { call, reason, partner: None }));
         frames
     }
 
@@ -301,7 +361,7 @@ mod tests {
     #[test]
     fn impossible_headers_are_refused() {
         assert_eq!(Header::decode([0, 0, 0, 0]), Err(Malformed::Kind));
-        assert_eq!(Header::decode([20, 0, 0, 0]), Err(Malformed::Kind));
+        assert_eq!(Header::decode([Kind::ALL.len() as u8 + 1, 0, 0, 0]), Err(Malformed::Kind));
         assert_eq!(
             Header::decode([17, 0, 0, 0]),
             Err(Malformed::Length),

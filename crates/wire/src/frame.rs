@@ -2,14 +2,17 @@
 //!
 //! A frame is one byte of [`Kind`], three bytes of length (big endian) and a body of that length. Integers are
 //! big endian. A name is one byte of length and its characters; a list of names is one byte of count and the
-//! names. A target is a name, one byte of length and the text of its address; a list of targets as that of names. An address is one byte of family (4 or 6), 4 or 16 bytes, and two of port.
+//! names. A target is a name, one byte of length and the text of its address; a list of targets as that of names. An address is one byte of family (4 or 6), 4 or 16 bytes, and two of port; where it may be missing, a family of 0 stands alone. A destination is one byte of length, the text of a host, and two of port.
 //!
 //! The body of [`Kind::Data`] is payload and is never handled here: whoever reads a link passes it on as it comes.
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use crate::call::{AbortReason, CallId, CallToken, Name, RefuseReason, RejectReason, SessionId, Target};
+use crate::call::{
+    AbortReason, CallId, CallToken, Destination, FailReason, Name, RefuseReason, RejectReason, SessionId,
+    Target,
+};
 use crate::limits::{BODY_BYTES_MAX, DATA_BYTES_MAX, FRAME_HEADER_BYTES};
 
 /// The kind of a frame: its first byte.
@@ -28,7 +31,8 @@ pub enum Kind {
     Announce = 5,
     /// The announced call is over before it was claimed. Control link, proxy to client.
     Withdraw = 6,
-    /// I know of the call and am still trying to reach its target. Client to proxy.
+    /// I know of the call and am still trying to reach its other end. Control link, client to proxy; link, to the end
+    /// at which the call began.
     Ringing = 7,
     /// I do not take the call. Client to proxy.
     Refuse = 8,
@@ -54,11 +58,19 @@ pub enum Kind {
     End = 18,
     /// The call is aborted. Link, both ways.
     Abort = 19,
+    /// Opens a link for calls outward, which the client begins. Client to proxy.
+    Outward = 20,
+    /// A station calls: connect it to this destination. Outward link, client to proxy.
+    Dial = 21,
+    /// The destination is connected. Outward link, proxy to client.
+    Connected = 22,
+    /// The destination cannot be had. Outward link, proxy to client.
+    Failed = 23,
 }
 
 impl Kind {
     /// Every kind there is, in the order of the byte, which begins at 1.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::Hello,
         Self::Welcome,
         Self::Reject,
@@ -78,6 +90,10 @@ impl Kind {
         Self::Data,
         Self::End,
         Self::Abort,
+        Self::Outward,
+        Self::Dial,
+        Self::Connected,
+        Self::Failed,
     ];
 
     /// Reads the first byte of a frame.
@@ -171,6 +187,19 @@ pub struct Welcome {
     pub listeners: Vec<Name>,
 }
 
+/// A station's call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dial {
+    /// The call; the client names it.
+    pub call: CallId,
+    /// The client's local port at which it came in. For the log.
+    pub listener: Name,
+    /// The station's address, as the client saw it. For the log.
+    pub station: SocketAddr,
+    /// Whom it calls.
+    pub destination: Destination,
+}
+
 /// Any frame but `Data`, whose body is never held in one piece.
 #[derive(Clone, Debug)]
 pub enum Frame {
@@ -233,6 +262,26 @@ pub enum Frame {
     End,
     /// See [`Kind::Abort`].
     Abort(AbortReason),
+    /// See [`Kind::Outward`].
+    Outward(SessionId),
+    /// See [`Kind::Dial`].
+    Dial(Dial),
+    /// See [`Kind::Connected`].
+    Connected {
+        /// The call.
+        call: CallId,
+        /// The partner's address, which the proxy has dialled.
+        partner: SocketAddr,
+    },
+    /// See [`Kind::Failed`].
+    Failed {
+        /// The call.
+        call: CallId,
+        /// Why.
+        reason: FailReason,
+        /// The address that was tried last, if it came that far.
+        partner: Option<SocketAddr>,
+    },
 }
 
 impl Frame {
@@ -257,6 +306,10 @@ impl Frame {
             Self::Accept(_) => Kind::Accept,
             Self::End => Kind::End,
             Self::Abort(_) => Kind::Abort,
+            Self::Outward(_) => Kind::Outward,
+            Self::Dial(_) => Kind::Dial,
+            Self::Connected { .. } => Kind::Connected,
+            Self::Failed { .. } => Kind::Failed,
         }
     }
 }

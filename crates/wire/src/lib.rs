@@ -27,8 +27,8 @@ pub mod permit;
 pub mod proxy_side;
 
 pub use call::{
-    AbortReason, CallId, CallToken, LinkId, Millis, Name, NameError, PeerKey, RefuseReason, RejectReason,
-    SessionId, Target,
+    AbortReason, CallId, CallToken, Destination, FailReason, LinkId, Millis, Name, NameError, PeerKey,
+    RefuseReason, RejectReason, SessionId, Target,
 };
-pub use frame::{Frame, Header, Hello, Kind, Malformed, Welcome};
+pub use frame::{Dial, Frame, Header, Hello, Kind, Malformed, Welcome};
 pub use link::{LinkState, Role, Violation};

@@ -3,7 +3,7 @@
 //! Times are milliseconds, sizes are bytes, the rest are counts.
 
 /// The version of the protocol that this build speaks. Both ends must name the same one.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Bytes before the body of every frame: one of kind, three of length.
 pub const FRAME_HEADER_BYTES: usize = 4;
@@ -20,6 +20,8 @@ pub const NAME_BYTES_MAX: usize = 32;
 pub const TARGET_BYTES_MAX: usize = 255;
 /// Listeners of a proxy, and targets of a client.
 pub const NAMES_MAX: usize = 32;
+/// Length of the host that a station asks for: of a name (RFC 1035, section 3.1), or of an address as text.
+pub const HOST_BYTES_MAX: usize = 255;
 
 /// Payload that may follow an offer before it is accepted. The proxy keeps a copy of it until then, so that
 /// it can be sent again to another client.
@@ -37,6 +39,11 @@ pub const STANDBY_LINKS_MIN: usize = 2;
 pub const STANDBY_LINKS_MAX: usize = 128;
 /// Links that a client opens at the same time to fill up its standby.
 pub const STANDBY_OPENING_MAX: usize = 8;
+/// Outward links that a client from which stations may call keeps idle when nothing has happened for a while.
+pub const OUTWARD_LINKS_MIN: usize = 1;
+/// Outward links that a client opens at the same time, for calls that wait for one. Fewer than the handshakes that
+/// the proxy grants one address.
+pub const OUTWARD_OPENING_MAX: usize = 32;
 
 /// Handshakes under way at the internal port, in all.
 pub const HANDSHAKES_MAX: usize = 256;
@@ -89,6 +96,9 @@ const _: () =
     assert!(NAME_BYTES_MAX < 256 && NAMES_MAX < 256 && TARGET_BYTES_MAX < 256, "all are counted in one byte");
 const _: () = assert!(STANDBY_LINKS_MIN <= STANDBY_OPENING_MAX && STANDBY_OPENING_MAX <= STANDBY_LINKS_MAX);
 const _: () = assert!(STANDBY_LINKS_MAX + WAITING_CALLS_MAX <= LINKS_PER_SESSION_MAX);
+const _: () = assert!(OUTWARD_LINKS_MIN <= OUTWARD_OPENING_MAX);
+const _: () = assert!(OUTWARD_OPENING_MAX + STANDBY_OPENING_MAX < HANDSHAKES_PER_ADDRESS_MAX);
+const _: () = assert!(HOST_BYTES_MAX < 256, "counted in one byte");
 const _: () = assert!(HANDSHAKES_PER_ADDRESS_MAX < HANDSHAKES_MAX, "one address cannot use up all");
 const _: () = assert!(RINGING_AFTER_MS * 3 <= OFFER_SIGN_MS, "ringing must have time to travel");
 const _: () = assert!(SILENCE_MS_MIN / HEARTBEATS_PER_SILENCE > 100);

@@ -5,6 +5,9 @@
 //! `Refuse`. When both are closed the call is over and the link is on standby again. Before it has accepted, the
 //! client sends `Abort` only to answer one: a client that does not want the call says why, by `Refuse`.
 //!
+//! An outward link is the mirror of that: the client begins the call with `Dial`, and the proxy answers with
+//! `Connected` or `Failed`. The end at which a call begins is the *caller* here, the other the *callee*.
+//!
 //! Both ends keep this state and move it by [`LinkState::on_sent`] and [`LinkState::on_received`]. What a peer
 //! sends out of turn is a [`Violation`]; what this end sends out of turn is a bug of our own and an assert.
 
@@ -17,10 +20,19 @@ use crate::permit::{State, permitted};
 /// Which end of the link this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// The DMZ end, which offers calls.
+    /// The DMZ end.
     Proxy,
-    /// The inner end, which accepts them.
+    /// The inner end.
     Client,
+}
+
+/// At which end the calls of a link begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// At the proxy: partners call.
+    Inward,
+    /// At the client: stations call.
+    Outward,
 }
 
 /// A peer sent what its state does not permit.
@@ -42,11 +54,12 @@ impl fmt::Display for Violation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkState {
     role: Role,
+    way: Way,
     phase: Phase,
     send_open: bool,
     receive_open: bool,
     early_bytes: usize,
-    /// Whether the proxy has aborted the call before it was accepted.
+    /// Whether the caller has aborted the call before it was accepted.
     given_up: bool,
 }
 
@@ -61,13 +74,23 @@ enum Phase {
 impl LinkState {
     /// A link that has been opened with `Standby`.
     pub const fn standby(role: Role) -> Self {
-        let phase = Phase::Standby;
-        Self { role, phase, send_open: false, receive_open: false, early_bytes: 0, given_up: false }
+        let (way, phase) = (Way::Inward, Phase::Standby);
+        Self { role, way, phase, send_open: false, receive_open: false, early_bytes: 0, given_up: false }
+    }
+
+    /// A link that has been opened with `Outward`.
+    pub const fn outward(role: Role) -> Self {
+        Self { way: Way::Outward, ..Self::standby(role) }
     }
 
     /// A client's link that has been opened with `Claim`.
     pub const fn claiming() -> Self {
         Self { phase: Phase::Claiming, ..Self::standby(Role::Client) }
+    }
+
+    /// Whether calls on this link begin at this end.
+    fn is_caller(&self) -> bool {
+        (self.role == Role::Proxy) == (self.way == Way::Inward)
     }
 
     /// Whether the link waits for a call.
@@ -94,7 +117,7 @@ impl LinkState {
     pub fn payload_allowance(&self) -> usize {
         match (self.send_open, self.phase) {
             (true, Phase::Accepted) => usize::MAX,
-            (true, Phase::Offered) if self.role == Role::Proxy => EARLY_BYTES_MAX - self.early_bytes,
+            (true, Phase::Offered) if self.is_caller() => EARLY_BYTES_MAX - self.early_bytes,
             _ => 0,
         }
     }
@@ -110,7 +133,7 @@ impl LinkState {
     /// The peer sent a header of `Data` with `bytes` of payload.
     pub fn on_payload_received(&mut self, bytes: usize) -> Result<(), Violation> {
         self.check(Kind::Data)?;
-        if self.role == Role::Client && self.phase == Phase::Offered {
+        if !self.is_caller() && self.phase == Phase::Offered {
             self.early_bytes += bytes;
             if self.early_bytes > EARLY_BYTES_MAX {
                 return Err(Violation { state: self.state(), kind: Kind::Data });
@@ -121,20 +144,26 @@ impl LinkState {
 
     /// This end sends a frame other than `Data`.
     pub fn on_sent(&mut self, kind: Kind) {
-        let answers = self.role == Role::Client && self.send_open && self.phase == Phase::Offered;
+        let answers = !self.is_caller() && self.send_open && self.phase == Phase::Offered;
+        let is_of_this_way = match kind {
+            Kind::Offer | Kind::Gone | Kind::Accept | Kind::Refuse => self.way == Way::Inward,
+            Kind::Dial | Kind::Connected | Kind::Failed => self.way == Way::Outward,
+            _ => true,
+        };
+        assert!(is_of_this_way, "{kind:?} in {self:?}");
         match kind {
-            Kind::Offer => {
-                assert!(self.role == Role::Proxy && self.is_standby(), "offer in {self:?}");
+            Kind::Offer | Kind::Dial => {
+                assert!(self.is_caller() && self.is_standby(), "{kind:?} in {self:?}");
                 self.open(Phase::Offered);
             }
-            Kind::Gone => assert!(self.role == Role::Proxy && self.is_standby(), "gone in {self:?}"),
+            Kind::Gone => assert!(self.is_caller() && self.is_standby(), "gone in {self:?}"),
             Kind::Ringing => assert!(answers, "ringing in {self:?}"),
-            Kind::Accept => {
-                assert!(answers, "accept in {self:?}");
+            Kind::Accept | Kind::Connected => {
+                assert!(answers, "{kind:?} in {self:?}");
                 self.accept();
             }
-            Kind::Refuse => {
-                assert!(answers, "refuse in {self:?}");
+            Kind::Refuse | Kind::Failed => {
+                assert!(answers, "{kind:?} in {self:?}");
                 self.close_send();
             }
             Kind::End => {
@@ -154,14 +183,14 @@ impl LinkState {
     pub fn on_received(&mut self, kind: Kind) -> Result<(), Violation> {
         self.check(kind)?;
         match kind {
-            Kind::Offer => self.open(Phase::Offered),
+            Kind::Offer | Kind::Dial => self.open(Phase::Offered),
             Kind::Gone => self.phase = Phase::Standby,
-            Kind::Accept => self.accept(),
+            Kind::Accept | Kind::Connected => self.accept(),
             Kind::Abort => {
-                self.given_up |= self.role == Role::Client && self.phase == Phase::Offered;
+                self.given_up |= !self.is_caller() && self.phase == Phase::Offered;
                 self.close_receive();
             }
-            Kind::Refuse | Kind::End => self.close_receive(),
+            Kind::Refuse | Kind::Failed | Kind::End => self.close_receive(),
             _ => {}
         }
         Ok(())
@@ -173,15 +202,24 @@ impl LinkState {
     }
 
     fn state(&self) -> State {
-        match (self.role, self.phase) {
-            (Role::Proxy, Phase::Standby | Phase::Claiming) => State::ProxyStandby,
-            (Role::Client, Phase::Standby) => State::ClientStandby,
-            (Role::Client, Phase::Claiming) => State::ClientClaiming,
-            (_, Phase::Offered | Phase::Accepted) if !self.receive_open => State::PeerClosed,
-            (Role::Proxy, Phase::Offered) if self.given_up => State::ProxyGivenUp,
-            (Role::Proxy, Phase::Offered) => State::ProxyOffered,
-            (Role::Proxy, Phase::Accepted) => State::ProxyAccepted,
-            (Role::Client, Phase::Offered | Phase::Accepted) => State::ClientOffered,
+        let has_call = matches!(self.phase, Phase::Offered | Phase::Accepted);
+        if has_call && !self.receive_open {
+            return State::PeerClosed;
+        }
+        match (self.way, self.role, self.phase) {
+            (Way::Inward, Role::Proxy, Phase::Standby | Phase::Claiming) => State::ProxyStandby,
+            (Way::Inward, Role::Proxy, Phase::Offered) if self.given_up => State::ProxyGivenUp,
+            (Way::Inward, Role::Proxy, Phase::Offered) => State::ProxyOffered,
+            (Way::Inward, Role::Proxy, Phase::Accepted) => State::ProxyAccepted,
+            (Way::Inward, Role::Client, Phase::Standby) => State::ClientStandby,
+            (Way::Inward, Role::Client, Phase::Claiming) => State::ClientClaiming,
+            (Way::Inward, Role::Client, Phase::Offered | Phase::Accepted) => State::ClientOffered,
+            (Way::Outward, Role::Proxy, Phase::Standby | Phase::Claiming) => State::ProxyOutward,
+            (Way::Outward, Role::Proxy, Phase::Offered | Phase::Accepted) => State::ProxyDialled,
+            (Way::Outward, Role::Client, Phase::Standby | Phase::Claiming) => State::ClientOutward,
+            (Way::Outward, Role::Client, Phase::Offered) if self.given_up => State::ClientGivenUp,
+            (Way::Outward, Role::Client, Phase::Offered) => State::ClientDialled,
+            (Way::Outward, Role::Client, Phase::Accepted) => State::ClientConnected,
         }
     }
 
@@ -280,6 +318,34 @@ mod tests {
         assert!(proxy.is_standby() && client.is_standby());
         pass(&mut proxy, &mut client, Kind::Offer);
         assert!(proxy.on_received(Kind::Abort).is_err(), "the next call begins anew");
+    }
+
+    #[test]
+    fn an_outward_link_is_the_mirror() {
+        let (mut proxy, mut client) = (LinkState::outward(Role::Proxy), LinkState::outward(Role::Client));
+        for _ in 0..2 {
+            pass(&mut client, &mut proxy, Kind::Dial);
+            assert_eq!((client.payload_allowance(), proxy.payload_allowance()), (EARLY_BYTES_MAX, 0));
+            pass(&mut proxy, &mut client, Kind::Ringing);
+            pass(&mut proxy, &mut client, Kind::Connected);
+            pass(&mut client, &mut proxy, Kind::End);
+            pass(&mut proxy, &mut client, Kind::End);
+            assert!(proxy.is_standby() && client.is_standby());
+            pass(&mut client, &mut proxy, Kind::Dial);
+            pass(&mut proxy, &mut client, Kind::Failed);
+            pass(&mut client, &mut proxy, Kind::Abort);
+            assert!(proxy.is_standby() && client.is_standby());
+        }
+        pass(&mut client, &mut proxy, Kind::Dial);
+        client.on_sent(Kind::Abort);
+        pass(&mut proxy, &mut client, Kind::Connected);
+        proxy.on_received(Kind::Abort).unwrap();
+        pass(&mut proxy, &mut client, Kind::Abort);
+        assert!(proxy.is_standby() && client.is_standby(), "answer and abort have crossed");
+        for kind in Kind::ALL {
+            assert!({ client }.on_received(kind).is_err(), "{kind:?} to a client's idle outward link");
+            assert_eq!({ proxy }.on_received(kind).is_err(), kind != Kind::Dial, "{kind:?} to the proxy");
+        }
     }
 
     #[test]

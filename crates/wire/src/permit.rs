@@ -27,13 +27,25 @@ pub enum State {
     ClientClaiming,
     /// Client, link: a call was offered and the proxy's direction is open, accepted or not.
     ClientOffered,
+    /// Proxy, outward link without a call.
+    ProxyOutward,
+    /// Proxy, outward link: a call was dialled and the client's direction is open, connected or not.
+    ProxyDialled,
+    /// Client, outward link without a call.
+    ClientOutward,
+    /// Client, outward link: a call was dialled and not yet answered.
+    ClientDialled,
+    /// Client, outward link: a call was dialled and aborted before it was answered; answer and abort may have crossed.
+    ClientGivenUp,
+    /// Client, outward link: the call was connected and the proxy's direction is open.
+    ClientConnected,
     /// Either, link: the peer has closed its direction of the call, and this end has not.
     PeerClosed,
 }
 
 /// The table.
 pub const TABLE: &[(State, &[Kind])] = &[
-    (State::DoorOpened, &[Kind::Hello, Kind::Standby, Kind::Claim]),
+    (State::DoorOpened, &[Kind::Hello, Kind::Standby, Kind::Claim, Kind::Outward]),
     (State::ProxySession, &[Kind::Heartbeat, Kind::Ringing, Kind::Refuse, Kind::Targets, Kind::Drain]),
     (State::ProxyStandby, &[]),
     (State::ProxyOffered, &[Kind::Ringing, Kind::Accept, Kind::Refuse]),
@@ -44,6 +56,12 @@ pub const TABLE: &[(State, &[Kind])] = &[
     (State::ClientStandby, &[Kind::Offer]),
     (State::ClientClaiming, &[Kind::Offer, Kind::Gone]),
     (State::ClientOffered, &[Kind::Data, Kind::End, Kind::Abort]),
+    (State::ProxyOutward, &[Kind::Dial]),
+    (State::ProxyDialled, &[Kind::Data, Kind::End, Kind::Abort]),
+    (State::ClientOutward, &[]),
+    (State::ClientDialled, &[Kind::Ringing, Kind::Connected, Kind::Failed]),
+    (State::ClientGivenUp, &[Kind::Ringing, Kind::Connected, Kind::Failed, Kind::Abort]),
+    (State::ClientConnected, &[Kind::Data, Kind::End, Kind::Abort]),
     (State::PeerClosed, &[]),
 ];
 
@@ -69,6 +87,8 @@ mod tests {
     #[test]
     fn payload_only_travels_on_a_link_with_a_call() {
         let carriers = TABLE.iter().filter(|(_, kinds)| kinds.contains(&Kind::Data)).map(|(state, _)| *state);
-        assert!(carriers.eq([State::ProxyAccepted, State::ClientOffered]));
+        let with_call =
+            [State::ProxyAccepted, State::ClientOffered, State::ProxyDialled, State::ClientConnected];
+        assert!(carriers.eq(with_call));
     }
 }

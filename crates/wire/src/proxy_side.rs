@@ -6,10 +6,13 @@
 //! [`ProxySide::poll_action`] hands over until there is nothing left. [`ProxySide::next_deadline`] says when
 //! [`ProxySide::on_tick`] is due.
 //!
+//! External ports are open while a client is attached that has a target at all.
+//!
 //! A call is *announced* (its partner is parked, a client was told on its control link), *offered* (its partner
 //! is with a link whose client has not answered) or *running*. The daemon's part on a link reports each step.
 
 mod calls;
+mod outward;
 mod sessions;
 
 use alloc::boxed::Box;
@@ -39,7 +42,7 @@ pub struct ProxySettings {
 /// What the daemon has to do.
 #[derive(Debug)]
 pub enum Action {
-    /// The first client is there: open the external ports.
+    /// The first client that takes calls is there: open the external ports.
     OpenListeners,
     /// The last client is gone: close the external ports.
     CloseListeners,
@@ -135,6 +138,8 @@ pub struct ProxySide {
     announced: BTreeMap<CallId, Announced>,
     /// Calls that are not running yet; counted, because running ones may be many.
     waiting: usize,
+    /// Outward links with a call.
+    dialled: usize,
     listeners_open: bool,
     draining: bool,
     actions: VecDeque<Action>,
@@ -149,7 +154,7 @@ struct Session {
     /// The most recently used link last: it is taken first, so that unused ones stay unused and are noticed.
     standby: Vec<LinkId>,
     links: usize,
-    /// Calls announced to, offered to or running with this client.
+    /// Calls announced to, offered to or running with this client, and those that it has dialled.
     calls: usize,
     lost_at: Millis,
     heartbeat_ms: u64,
@@ -158,6 +163,20 @@ struct Session {
 
 struct Link {
     session: SessionId,
+    state: LinkUse,
+}
+
+/// What a link is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LinkUse {
+    /// Calls of partners.
+    Inward,
+    /// Calls of stations; there is none at the moment.
+    Outward,
+    /// Calls of stations; there is one.
+    Dialled,
+    /// Calls of stations; the last one was turned down or is over, and the link is not free yet.
+    Settling,
 }
 
 struct Call {
@@ -191,6 +210,7 @@ impl ProxySide {
             calls: BTreeMap::new(),
             announced: BTreeMap::new(),
             waiting: 0,
+            dialled: 0,
             listeners_open: false,
             draining: false,
             actions: VecDeque::new(),
@@ -252,9 +272,9 @@ impl ProxySide {
         self.sessions.values().map(|session| session.standby.len()).sum()
     }
 
-    /// Calls that are announced, offered or running.
+    /// Calls that are announced, offered or running, and those that clients have dialled.
     pub fn call_count(&self) -> usize {
-        self.calls.len()
+        self.calls.len() + self.dialled
     }
 
     /// Calls that have been accepted from partners and that no client has taken yet.
@@ -288,7 +308,9 @@ impl ProxySide {
 
     /// Opens or closes the external ports if what is attached asks for it.
     fn update_listeners(&mut self) {
-        let open = !self.draining && self.sessions.values().any(|session| !session.draining);
+        // A client without targets only calls out, and takes nobody's call.
+        let takes = |session: &Session| !session.draining && !session.targets.is_empty();
+        let open = !self.draining && self.sessions.values().any(takes);
         if open != self.listeners_open {
             self.listeners_open = open;
             self.actions.push_back(if open { Action::OpenListeners } else { Action::CloseListeners });

@@ -27,6 +27,7 @@ fn target(listener: &str) -> Target {
 fn client(percent: u64) -> ClientSide {
     ClientSide::new(ClientSettings {
         targets: vec![target("plain")],
+        calls_out: false,
         attach_ms: 5_000,
         silence_ms: SILENCE_MS,
         jitter: Box::new(move |bound| (bound * percent / 100).min(bound - 1)),

@@ -7,9 +7,10 @@ pub(crate) const WALLS: &[(&str, &[&str])] = &[
     ("relay", &["wire"]),
     ("daemon", &[]),
     ("license", &[]),
+    ("policy", &[]),
     ("oftp", &[]),
-    ("os4x_proxy", &["wire", "seal", "relay", "daemon", "license"]),
-    ("os4x_proxyclient", &["wire", "seal", "relay", "daemon"]),
+    ("os4x_proxy", &["wire", "seal", "relay", "daemon", "license", "policy"]),
+    ("os4x_proxyclient", &["wire", "seal", "relay", "daemon", "policy"]),
 ];
 
 /// What a manifest links or builds with: the keys of every table of dependencies but those of tests.

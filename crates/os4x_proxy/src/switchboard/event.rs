@@ -11,11 +11,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::warn;
 use wire::proxy_side::{LinkDenied, Returned};
-use wire::{CallId, CallToken, Frame, Hello, LinkId, PeerKey, RejectReason, SessionId, Welcome};
+use wire::{CallId, CallToken, FailReason, Frame, Hello, LinkId, PeerKey, RejectReason, SessionId, Welcome};
 
-use crate::complaints::Complaints;
 use crate::options::Options;
 use crate::partner::Partner;
+use daemon::complaints::Complaints;
 
 /// What a link is told.
 pub(crate) enum LinkOrder {
@@ -35,6 +35,24 @@ pub(crate) enum LinkOrder {
 /// A link, as the switchboard knows it. The link closes when this is dropped while it is on standby.
 pub(crate) type LinkOrders = mpsc::Sender<LinkOrder>;
 
+/// What a link was opened for.
+#[derive(Clone, Copy)]
+pub(crate) enum Opening {
+    /// To wait for calls.
+    Standby,
+    /// To claim an announced call.
+    Claim(CallId, CallToken),
+    /// For calls outward, which its client begins.
+    Outward,
+}
+
+impl Opening {
+    /// Whether the link is for calls outward.
+    pub(crate) fn is_outward(self) -> bool {
+        matches!(self, Self::Outward)
+    }
+}
+
 /// What the switchboard is told.
 pub(crate) enum Event {
     /// A client says hello.
@@ -52,14 +70,14 @@ pub(crate) enum Event {
     Frame(SessionId, Frame),
     /// A control link has ended.
     SessionLost(SessionId, String),
-    /// A link was opened to wait for calls, or to claim one.
+    /// A link was opened.
     Link {
         /// Who opened it.
         key: PeerKey,
         /// The session it names.
         session: SessionId,
-        /// The call it claims.
-        claim: Option<(CallId, CallToken)>,
+        /// What for.
+        opening: Opening,
         /// Where its orders go.
         orders: LinkOrders,
         /// What it is called here, if it is welcome.
@@ -75,6 +93,10 @@ pub(crate) enum Event {
     Returned(CallId, Partner, Returned),
     /// A call that was offered or running is over.
     Ended(CallId),
+    /// A client has dialled on an outward link; may it?
+    Dialled(LinkId, oneshot::Sender<Result<(), FailReason>>),
+    /// The call that was dialled on a link is over.
+    DialEnded(LinkId),
     /// The call on a link is over in both directions.
     LinkFree(LinkId),
     /// A link has ended.
@@ -97,7 +119,7 @@ impl Switchboard {
     /// A handle whose events go to `events`.
     pub(super) fn new(events: mpsc::Sender<Event>, calls_max: usize) -> Self {
         let places = Arc::new(Semaphore::new(calls_max.min(Semaphore::MAX_PERMITS)));
-        Self { events, complaints: Complaints::new(), places }
+        Self { events, complaints: Complaints::default(), places }
     }
 
     /// A place for a partner; `None` where the descriptors do not suffice for another call.
@@ -137,7 +159,7 @@ impl Switchboard {
                 let reason = format!("{reason} {held_back}");
                 partner.turn_away(CallId(0), CallResult::Denied, ended_by, &reason);
             }
-            None => relay::socket::reset(partner.socket),
+            None => relay::socket::reset(partner.caller.socket),
         }
     }
 }

@@ -89,7 +89,7 @@ impl Callee {
         let failed = |error| self.failed(CallFault::Connect(error));
         let stream = relay::connect(&self.host(), self.at.port, self.wait).await.map_err(failed)?;
         let local = stream.set_nodelay(true).and_then(|()| stream.local_addr());
-        let local = local.map_err(|error| failed(ConnectError::Unreachable(error)))?;
+        let local = local.map_err(|error| failed(ConnectError::HostUnreachable(error)))?;
         Ok((stream, local))
     }
 
@@ -121,9 +121,15 @@ impl CallError {
                     "nothing listens there: check the port and that the station runs; an external port of \
                      os4x_proxy is open only while a client is attached"
                 }
-                ConnectError::Unreachable(_) => "check the address and the route to it",
+                ConnectError::NetworkUnreachable(_) | ConnectError::HostUnreachable(_) => {
+                    "check the address and the route to it"
+                }
                 ConnectError::TimedOut(_) => "check the address, and firewalls on the way",
                 ConnectError::Exhausted(_) => "see `ulimit -n` and `ss -s`",
+                // Nothing here restricts what is dialled, or from where.
+                ConnectError::Forbidden | ConnectError::NoSource | ConnectError::WrongSource(..) => {
+                    return None;
+                }
             }),
             CallFault::Session(OftpError::Link(fault)) => self.link_advice(fault),
             CallFault::Session(OftpError::Peer(PeerFault::EndedSession { reason, .. })) => match *reason {

@@ -30,7 +30,8 @@ impl ClientSide {
         }
         self.actions.push_back(Action::Send(Frame::Ringing(call)));
         self.actions.push_back(Action::Reach { call, listener, partner });
-        let link = self.standby.open_for_call();
+        let link = self.fresh_link();
+        self.standby.open(link);
         self.announced.insert(call, link);
         self.actions.push_back(Action::OpenLink(link, Purpose::Claim(session, call, token)));
         Ok(())

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Action, CallFailure, Link, LinkDenied, ProxySide, Session, SessionEnd};
+use super::{Action, CallFailure, Link, LinkDenied, LinkUse, ProxySide, Session, SessionEnd};
 use crate::call::{CallId, CallToken, LinkId, Millis, PeerKey, RejectReason, SessionId};
 use crate::frame::{Frame, Hello, Welcome};
 use crate::limits;
@@ -63,7 +63,10 @@ impl ProxySide {
         match frame {
             Frame::Ringing(call) => self.on_ringing(id, call),
             Frame::Refuse(call, reason) => self.on_announcement_refused(now, id, call, reason),
-            Frame::Targets(targets) => session.targets = targets,
+            Frame::Targets(targets) => {
+                session.targets = targets;
+                self.update_listeners();
+            }
             Frame::Drain => {
                 session.draining = true;
                 self.update_listeners();
@@ -78,7 +81,10 @@ impl ProxySide {
         let Some(session) = self.sessions.remove(&id) else {
             return;
         };
-        for link in session.standby {
+        let idle_outward =
+            self.links.iter().filter(|(_, link)| link.session == id && link.state == LinkUse::Outward);
+        let idle: Vec<LinkId> = idle_outward.map(|(&link, _)| link).chain(session.standby).collect();
+        for link in idle {
             self.links.remove(&link);
             self.actions.push_back(Action::CloseLink(link));
         }
@@ -102,7 +108,7 @@ impl ProxySide {
 
     /// A link says that it waits for calls of a session.
     pub fn on_standby(&mut self, link: LinkId, key: PeerKey, session: SessionId) -> Result<(), LinkDenied> {
-        self.admit(link, key, session)?;
+        self.admit(link, key, session, LinkUse::Inward)?;
         self.on_link_free(link);
         Ok(())
     }
@@ -116,7 +122,7 @@ impl ProxySide {
         call: CallId,
         token: CallToken,
     ) -> Result<(), LinkDenied> {
-        self.admit(link, key, session)?;
+        self.admit(link, key, session, LinkUse::Inward)?;
         let is_right = self.calls.get(&call).is_some_and(|call| call.session == session)
             && self.announced.get(&call).is_some_and(|announced| announced.token.matches(&token));
         if is_right {
@@ -132,11 +138,12 @@ impl ProxySide {
 
     /// The call on a link is over in both directions: the link is on standby again.
     pub fn on_link_free(&mut self, link: LinkId) {
-        let Some(Link { session }) = self.links.get(&link) else {
+        let Some(Link { session, state }) = self.links.get_mut(&link) else {
             return;
         };
         match self.sessions.get_mut(session) {
-            Some(session) => session.standby.push(link),
+            Some(session) if *state == LinkUse::Inward => session.standby.push(link),
+            Some(_) => *state = LinkUse::Outward,
             None => {
                 self.links.remove(&link);
                 self.actions.push_back(Action::CloseLink(link));
@@ -146,7 +153,8 @@ impl ProxySide {
 
     /// A link has ended. If a call was offered or running on it, that has been reported before.
     pub fn on_link_lost(&mut self, link: LinkId) {
-        let Some(Link { session }) = self.links.remove(&link) else {
+        self.on_dial_ended(link);
+        let Some(Link { session, .. }) = self.links.remove(&link) else {
             return;
         };
         if let Some(session) = self.sessions.get_mut(&session) {
@@ -155,14 +163,20 @@ impl ProxySide {
         }
     }
 
-    fn admit(&mut self, link: LinkId, key: PeerKey, id: SessionId) -> Result<(), LinkDenied> {
+    pub(super) fn admit(
+        &mut self,
+        link: LinkId,
+        key: PeerKey,
+        id: SessionId,
+        state: LinkUse,
+    ) -> Result<(), LinkDenied> {
         let session = self.sessions.get_mut(&id).filter(|session| session.key == key);
         let session = session.ok_or(LinkDenied::NoSession)?;
         if session.links >= limits::LINKS_PER_SESSION_MAX {
             return Err(LinkDenied::TooMany);
         }
         session.links += 1;
-        let previous = self.links.insert(link, Link { session: id });
+        let previous = self.links.insert(link, Link { session: id, state });
         assert!(previous.is_none(), "link {link} was admitted twice");
         Ok(())
     }

@@ -6,9 +6,11 @@ use wire::limits::{STANDBY_LINKS_MAX, WAITING_CALLS_MAX};
 
 use super::client::Attachment;
 use super::client_link::ClientTask;
+use super::dial_out::DialTask;
 use super::ends::PartnerId;
 use super::net::{ConnId, ProxyEnd};
-use super::proxy::{Door, Proxy, is_link};
+use super::outward::OutwardTask;
+use super::proxy::{Attached, Door, Proxy, is_link};
 use super::proxy_link::ProxyTask;
 use super::{Check, Event, World};
 
@@ -75,6 +77,10 @@ impl World {
         ensure(self.reaches.is_empty(), || format!("targets are still being reached: {:?}", self.reaches))?;
         let stations = self.stations.values().filter(|station| station.open).count();
         ensure(stations == 0, || format!("{stations} stations are left over"))?;
+        let callers =
+            self.out_calls.iter().filter(|(_, call)| call.wants || call.station_open || call.partner_open);
+        let callers: Vec<_> = callers.map(|(&id, _)| id).collect();
+        ensure(callers.is_empty(), || format!("calls {callers:?} of stations are left over"))?;
         ensure(self.tally.arrived == self.tally.ended, || {
             format!("not every partner ended: {:?}", self.tally)
         })?;
@@ -97,13 +103,17 @@ impl World {
                 ensure(standby.0 == standby.1, || {
                     format!("{} links on standby of {}", standby.0, standby.1)
                 })?;
+                let ready = (attachment.side.outward_count(), attachment.outward.len());
+                ensure(ready.0 == ready.1, || format!("{} outward links ready of {}", ready.0, ready.1))?;
                 theirs.extend(attachment.links.values().map(|link| link.conn));
+                theirs.extend(attachment.outward.values().map(|link| link.conn));
             }
         }
-        let ours: BTreeSet<ConnId> = proxy.links.values().map(|link| link.conn).collect();
+        let inward = proxy.links.values().map(|link| link.conn);
+        let ours: BTreeSet<ConnId> = inward.chain(proxy.outward.values().map(|link| link.conn)).collect();
         ensure(ours == theirs, || format!("links {ours:?} here and {theirs:?} there"))?;
         let counts = (proxy.side.link_count(), proxy.side.standby_count());
-        ensure(counts == (ours.len(), ours.len()), || {
+        ensure(counts == (ours.len(), proxy.links.len()), || {
             format!("{counts:?} links and standby, not {}", ours.len())
         })?;
         let held =
@@ -114,7 +124,8 @@ impl World {
 
 fn check_proxy(proxy: &mut Proxy, placed: &mut BTreeSet<PartnerId>) -> Check {
     ensure(proxy.side.poll_action().is_none(), || "actions are left over".into())?;
-    let serves = !proxy.draining && proxy.sessions.values().any(|session| !session.draining);
+    let takes = |session: &Attached| !session.draining && session.has_targets;
+    let serves = !proxy.draining && proxy.sessions.values().any(takes);
     let open = (proxy.ports_open, proxy.side.listeners_open());
     ensure(open == (serves, serves), || format!("ports {open:?}, and serves: {serves}"))?;
     let (mut calls, mut waiting) = (proxy.room.len(), proxy.room.len());
@@ -136,12 +147,17 @@ fn check_proxy(proxy: &mut Proxy, placed: &mut BTreeSet<PartnerId>) -> Check {
         let is_idle = matches!(link.task, ProxyTask::Idle);
         ensure(is_idle == link.state.is_standby(), || format!("{:?} in {:?}", link.task, link.state))?;
     }
+    for link in proxy.outward.values() {
+        calls += usize::from(link.task.call().is_some());
+        let is_idle = matches!(link.task, DialTask::Idle);
+        ensure(is_idle == link.state.is_standby(), || format!("{:?} in {:?}", link.task, link.state))?;
+    }
     let counts = (proxy.side.call_count(), proxy.side.waiting_count(), proxy.side.session_count());
     let expected = (calls, waiting, proxy.sessions.len());
     ensure(counts == expected, || format!("calls, waiting, sessions: {counts:?}, not {expected:?}"))?;
     ensure(waiting <= WAITING_CALLS_MAX, || format!("{waiting} partners wait"))?;
-    let (links, doors) = (proxy.links.len(), proxy.doors.values());
-    let link_doors = doors.filter(|door| matches!(door, Door::Link(_))).count();
+    let (links, doors) = (proxy.links.len() + proxy.outward.len(), proxy.doors.values());
+    let link_doors = doors.filter(|door| matches!(door, Door::Link(_) | Door::Outward(_))).count();
     let counts = (proxy.side.link_count(), link_doors);
     ensure(counts == (links, links), || format!("links: {counts:?}, not {links}"))
 }
@@ -156,6 +172,13 @@ fn check_attachment(attachment: &mut Attachment) -> Check {
     ensure(standby <= STANDBY_LINKS_MAX, || format!("{standby} links on standby"))?;
     for link in attachment.links.values() {
         let is_idle = matches!(link.task, ClientTask::Idle);
+        ensure(is_idle == link.state.is_standby(), || format!("{:?} in {:?}", link.task, link.state))?;
+    }
+    let (ready, outward) = (attachment.side.outward_count(), attachment.outward.values());
+    let idle = outward.filter(|link| matches!(link.task, OutwardTask::Idle)).count();
+    ensure(ready <= idle, || format!("{ready} outward links are ready, {idle} there"))?;
+    for link in attachment.outward.values() {
+        let is_idle = matches!(link.task, OutwardTask::Idle);
         ensure(is_idle == link.state.is_standby(), || format!("{:?} in {:?}", link.task, link.state))?;
     }
     let is_down = attachment.control.is_none();

@@ -9,6 +9,7 @@ use wire::{CallId, Frame, LinkId, LinkState, Millis, Name, PeerKey, RefuseReason
 use super::client_link::{ClientLink, ClientTask};
 use super::ends::{Station, StationId, names, partner_at, targets};
 use super::net::{ClientEnd, ConnId, End, Incoming, ProxyEnd, Use};
+use super::outward::{OutwardLink, OutwardTask};
 use super::{Check, Event, World};
 
 /// One attempt to reach a target.
@@ -33,6 +34,8 @@ pub(crate) struct Attachment {
     /// Links that are being opened, and for which call.
     opening: BTreeMap<LinkId, (ConnId, Purpose)>,
     pub(crate) links: BTreeMap<LinkId, ClientLink>,
+    /// Links for calls of stations.
+    pub(crate) outward: BTreeMap<LinkId, OutwardLink>,
     /// Attempts to reach the targets of calls that no link has claimed yet.
     pub(crate) unclaimed: BTreeMap<CallId, ReachId>,
 }
@@ -62,13 +65,14 @@ impl World {
                 let mut jitter = self.rng.fork();
                 let settings = ClientSettings {
                     targets: targets(&names()),
+                    calls_out: true,
                     attach_ms: 8_000,
                     silence_ms: self.scenario.silence_ms,
                     jitter: Box::new(move |bound| jitter.below(bound)),
                 };
                 let side = ClientSide::new(settings);
-                let (opening, links, unclaimed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-                Attachment { proxy, side, control: None, opening, links, unclaimed }
+                let (opening, links, outward) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+                Attachment { proxy, side, control: None, opening, links, outward, unclaimed: BTreeMap::new() }
             })
             .collect();
         Client { attachments, life, targets: names(), draining: false, targets_down_until: 0 }
@@ -128,7 +132,15 @@ impl World {
                 attachment.side.on_link_standby(link);
                 self.send(conn, End::Client, &Frame::Standby(session));
             }
-            (Purpose::Standby(_), false) => attachment.side.on_link_failed(now, link, None),
+            (Purpose::Outward(session), true) => {
+                let (state, task) = (LinkState::outward(wire::Role::Client), OutwardTask::Idle);
+                attachment.outward.insert(link, OutwardLink { conn, state, task });
+                self.send(conn, End::Client, &Frame::Outward(session));
+                self.attachment(client, at).side.on_link_outward(link);
+            }
+            (Purpose::Standby(_) | Purpose::Outward(_), false) => {
+                attachment.side.on_link_failed(now, link, None);
+            }
             (Purpose::Claim(_, call, _), false) => attachment.side.on_link_failed(now, link, Some(call)),
         }
         self.client_acts(client, at)
@@ -151,6 +163,12 @@ impl World {
                     self.client_acts(client, at)?;
                 }
                 (Use::Control, Incoming::Data(_)) => self.client_drops(client, at, conn, purpose)?,
+                (Use::Link(link), incoming) if self.attachment(client, at).outward.contains_key(&link) => {
+                    match incoming {
+                        Incoming::Frame(frame) => self.outward_frame(client, at, link, &frame)?,
+                        Incoming::Data(bytes) => self.outward_data(client, at, link, &bytes)?,
+                    }
+                }
                 (Use::Link(link), Incoming::Frame(frame)) => {
                     self.client_link_frame(client, at, link, &frame)?;
                 }
@@ -173,6 +191,7 @@ impl World {
                 self.client_acts(client, at)
             }
             Use::Control => Ok(()),
+            Use::Link(link) if attachment.outward.contains_key(&link) => self.outward_lost(client, at, link),
             Use::Link(link) => self.client_link_lost(client, at, link),
         }
     }
@@ -205,6 +224,8 @@ impl World {
                     self.attachment(client, at).opening.insert(link, (conn, purpose));
                 }
                 Action::CloseLink(link) => self.client_closes_link(client, at, link)?,
+                Action::Lend(link, call) => self.client_lends(client, at, link, call)?,
+                Action::NoLink(call) => self.station_turned_away(call)?,
                 Action::Reach { call, partner, .. } => {
                     let reach = self.client_reaches(client, at, call, partner, None);
                     if self.attachment(client, at).unclaimed.insert(call, reach).is_some() {
@@ -228,14 +249,18 @@ impl World {
         let now = Millis(self.now);
         let reports = self.rng.chance(50);
         let attachment = self.attachment(client, at);
-        let held = attachment.links.remove(&link).ok_or(format!("link {link} closed and not there"))?;
-        if !matches!(held.task, ClientTask::Idle) {
+        let inward = attachment.links.remove(&link);
+        let inward = inward.map(|held| (held.conn, matches!(held.task, ClientTask::Idle)));
+        let outward = attachment.outward.remove(&link);
+        let outward = outward.map(|held| (held.conn, matches!(held.task, OutwardTask::Idle)));
+        let (conn, is_idle) = inward.or(outward).ok_or(format!("link {link} closed and not there"))?;
+        if !is_idle {
             return Err(format!("link {link} is to close with a call on it"));
         }
         if reports {
             attachment.side.on_link_lost(now, link);
         }
-        self.close(held.conn, End::Client);
+        self.close(conn, End::Client);
         Ok(())
     }
 

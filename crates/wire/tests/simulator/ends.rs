@@ -64,7 +64,7 @@ pub(crate) struct Station {
 
 impl Speaker {
     /// Says up to `share` bytes more. When everything is said it ends, unless it aborts.
-    fn say(&mut self, share: usize) {
+    pub(crate) fn say(&mut self, share: usize) {
         self.made = (self.made + share).min(self.total);
         self.ended = self.made == self.total && !self.aborts;
     }
@@ -82,6 +82,16 @@ impl Speaker {
         self.ended && self.sent == self.total && !self.sent_end
     }
 
+    /// Which bytes it says, and how many it has said.
+    pub(crate) fn spoken(&self) -> (u64, usize) {
+        (self.tone, self.made)
+    }
+
+    /// Whether it has ended, and how many bytes there are in all.
+    pub(crate) fn said(&self) -> (bool, usize) {
+        (self.ended, self.total)
+    }
+
     /// What was sent to one client is to be sent to another.
     pub(crate) fn rewind(&mut self) {
         self.sent = 0;
@@ -95,7 +105,7 @@ fn byte(tone: u64, at: usize) -> u8 {
 }
 
 /// What arrives is what was said, in order and not before it was said.
-fn hear(listener: &mut Speaker, (tone, made): (u64, usize), bytes: &[u8]) -> Check {
+pub(crate) fn hear(listener: &mut Speaker, (tone, made): (u64, usize), bytes: &[u8]) -> Check {
     let start = listener.heard;
     if start + bytes.len() > made {
         return Err(format!("{} bytes heard of {made} said", start + bytes.len()));
@@ -108,7 +118,7 @@ fn hear(listener: &mut Speaker, (tone, made): (u64, usize), bytes: &[u8]) -> Che
 }
 
 /// An end is only heard from somebody who ended, and after everything.
-fn hear_end(listener: &mut Speaker, (ended, total): (bool, usize)) -> Check {
+pub(crate) fn hear_end(listener: &mut Speaker, (ended, total): (bool, usize)) -> Check {
     if !ended || listener.heard != total || listener.heard_end {
         return Err(format!("an end after {} of {total} bytes (said: {ended})", listener.heard));
     }
@@ -213,8 +223,7 @@ impl World {
             Some(Joined::Hostile) => Ok(()),
             Some(Joined::Station(station)) => {
                 let said = &self.stations[&station].speaker;
-                hear(&mut partner.speaker, (said.tone, said.made), bytes)
-                    .map_err(|why| format!("partner {id}: {why}"))
+                hear(&mut partner.speaker, said.spoken(), bytes).map_err(|why| format!("partner {id}: {why}"))
             }
         }
     }
@@ -227,8 +236,7 @@ impl World {
             Some(Joined::Hostile) => Ok(()),
             Some(Joined::Station(station)) => {
                 let said = &self.stations[&station].speaker;
-                hear_end(&mut partner.speaker, (said.ended, said.total))
-                    .map_err(|why| format!("partner {id}: {why}"))
+                hear_end(&mut partner.speaker, said.said()).map_err(|why| format!("partner {id}: {why}"))
             }
         }
     }
@@ -240,8 +248,7 @@ impl World {
             return Ok(());
         };
         let said = &self.partners[&partner].speaker;
-        hear(&mut station.speaker, (said.tone, said.made), bytes)
-            .map_err(|why| format!("station {id}: {why}"))
+        hear(&mut station.speaker, said.spoken(), bytes).map_err(|why| format!("station {id}: {why}"))
     }
 
     /// An orderly end reaches a station.
@@ -251,7 +258,7 @@ impl World {
             return Ok(());
         };
         let said = &self.partners[&partner].speaker;
-        hear_end(&mut station.speaker, (said.ended, said.total)).map_err(|why| format!("station {id}: {why}"))
+        hear_end(&mut station.speaker, said.said()).map_err(|why| format!("station {id}: {why}"))
     }
 
     /// A partner's connection is closed. It has one end.

@@ -74,6 +74,9 @@ impl World {
         self.reaches.retain(|_, reach| reach.owner.0 != client);
         let stations = self.stations.values_mut().filter(|station| station.client.0 == client);
         stations.for_each(|station| station.open = false);
+        for call in self.out_calls.values_mut().filter(|call| call.client.0 == client) {
+            (call.wants, call.station_open) = (false, false);
+        }
         self.clients[client] = self.new_client(life + 1);
         (0..self.clients[client].attachments.len()).for_each(|at| self.schedule_client(client, at));
         Ok(())
@@ -98,6 +101,10 @@ impl World {
         for partner in partners {
             self.partner_closed(partner)?;
         }
+        self.out_calls
+            .values_mut()
+            .filter(|call| call.client.1 == proxy)
+            .for_each(|call| call.partner_open = false);
         self.proxies[proxy] = self.new_proxy(life + 1);
         if !self.healing {
             self.proxies[proxy].down_until = self.now + self.rng.below(5_000);

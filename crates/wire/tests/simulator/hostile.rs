@@ -2,9 +2,10 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 
+use wire::limits::VERSION;
 use wire::{
-    AbortReason, CallId, CallToken, Frame, Header, Hello, LinkId, Name, RefuseReason, RejectReason,
-    SessionId, Welcome,
+    AbortReason, CallId, CallToken, Destination, Dial, FailReason, Frame, Header, Hello, LinkId, Name,
+    RefuseReason, RejectReason, SessionId, Welcome,
 };
 
 use super::ends::{names, targets};
@@ -59,7 +60,8 @@ impl World {
         let own = self.rng.pick(&own);
         match (own, self.rng.below(6)) {
             (None, _) | (_, 0) => {
-                let hello = Hello { version: 1, capabilities: 9, silence_ms: 0, targets: targets(&names()) };
+                let hello =
+                    Hello { version: VERSION, capabilities: 9, silence_ms: 0, targets: targets(&names()) };
                 self.send(conn, End::Client, &Frame::Hello(hello));
             }
             (Some(session), 1 | 2) => self.send(conn, End::Client, &Frame::Standby(session)),
@@ -148,8 +150,9 @@ impl World {
         let session = session.unwrap_or(SessionId(7));
         let listener: Name = names()[self.rng.below(3) as usize];
         let partner = SocketAddr::from((Ipv6Addr::LOCALHOST, 9));
-        let version = if self.rng.chance(90) { 1 } else { 2 };
-        match self.rng.below(20) {
+        let version = if self.rng.chance(90) { VERSION } else { VERSION + 1 };
+        let destination = Destination::new("127.0.0.1", 22).expect("a destination");
+        match self.rng.below(24) {
             0 => Frame::Hello(Hello { version, capabilities: 0, silence_ms: 1, targets: targets(&names()) }),
             1 => {
                 let (capabilities, silence_ms) = (u32::MAX, self.rng.next() as u32);
@@ -170,6 +173,10 @@ impl World {
             16 => Frame::Gone(call),
             17 => Frame::Accept(call),
             18 => Frame::End,
+            19 => Frame::Outward(session),
+            20 => Frame::Dial(Dial { call, listener, station: partner, destination }),
+            21 => Frame::Connected { call, partner },
+            22 => Frame::Failed { call, reason: FailReason::NotAllowed, partner: Some(partner) },
             _ => Frame::Abort(AbortReason::Reset),
         }
     }
@@ -178,8 +185,13 @@ impl World {
     pub(crate) fn nonsense(&mut self, conn: ConnId) {
         if self.conns[&conn].purpose == Use::Control && self.rng.chance(80) {
             let session = SessionId(self.rng.next());
-            let welcome =
-                Welcome { version: 1, capabilities: 0, silence_ms: 3_000, session, listeners: Vec::new() };
+            let welcome = Welcome {
+                version: VERSION,
+                capabilities: 0,
+                silence_ms: 3_000,
+                session,
+                listeners: Vec::new(),
+            };
             // The client is greeted only after it has said its own part.
             let mut bytes = Vec::new();
             Frame::Welcome(welcome).encode(&mut bytes);

@@ -4,10 +4,12 @@
 mod checks;
 mod client;
 mod client_link;
+mod dial_out;
 mod ends;
 mod faults;
 mod hostile;
 mod net;
+mod outward;
 mod proxy;
 mod proxy_link;
 mod rng;
@@ -16,12 +18,13 @@ mod scenario;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
-use wire::{CallId, Millis, RefuseReason};
+use wire::{CallId, FailReason, Millis, RefuseReason};
 
 use client::{Client, Reach, ReachId};
 use ends::{Partner, PartnerId, Station, StationId};
 use hostile::Hostile;
 use net::{ClientEnd, Conn, ConnId, End, ProxyEnd};
+use outward::OutCall;
 use proxy::{Proxy, Token};
 pub(crate) use rng::Rng;
 pub(crate) use scenario::{Flaw, Scenario};
@@ -46,6 +49,13 @@ pub(crate) enum Event {
     PartnerSpeaks(PartnerId),
     PartnerLeaves(PartnerId),
     StationSpeaks(StationId),
+    StationCalls(usize),
+    StationSays(CallId),
+    OutwardTimer { client: usize, at: usize, conn: ConnId },
+    FarEnd { proxy: usize, conn: ConnId, call: CallId, refusal: Option<FailReason> },
+    FarEndSays { proxy: usize, conn: ConnId, call: CallId },
+    DialRings { proxy: usize, conn: ConnId, call: CallId },
+    DialTimer { proxy: usize, conn: ConnId },
     Fault,
     ClientRestarts { client: usize, life: u64 },
     ProxyRestarts { proxy: usize, life: u64 },
@@ -67,6 +77,10 @@ pub(crate) struct Tally {
     pub(crate) failed: u64,
     /// Partners that are gone.
     pub(crate) ended: u64,
+    /// Stations that were connected to their partners.
+    pub(crate) out_joined: u64,
+    /// Calls of stations that ended in both directions, and were said to.
+    pub(crate) out_orderly: u64,
     /// Sessions that began.
     pub(crate) attached: u64,
     /// Faults.
@@ -97,6 +111,7 @@ pub(crate) struct World {
     last_reach: ReachId,
     /// The station with which a client has accepted a call on a connection.
     accepts: BTreeMap<(ConnId, CallId), StationId>,
+    out_calls: BTreeMap<CallId, OutCall>,
     tokens: Vec<Token>,
     proxy_ticks: Vec<Option<u64>>,
     client_ticks: BTreeMap<(usize, usize), u64>,
@@ -135,6 +150,7 @@ impl World {
             reaches: BTreeMap::new(),
             last_reach: 0,
             accepts: BTreeMap::new(),
+            out_calls: BTreeMap::new(),
             tokens: Vec::new(),
             proxy_ticks: vec![None; scenario.proxies],
             client_ticks: BTreeMap::new(),
@@ -158,6 +174,7 @@ impl World {
             let daemon = self.new_client(0);
             self.clients.push(daemon);
             (0..self.clients[client].attachments.len()).for_each(|at| self.schedule_client(client, at));
+            self.at(self.now + 250, Event::StationCalls(client));
         }
         for index in 0..self.scenario.hostile_clients {
             self.hostiles.push(Hostile::default());
@@ -225,6 +242,13 @@ impl World {
             Event::PartnerSpeaks(partner) => self.partner_speaks(partner),
             Event::PartnerLeaves(partner) => self.partner_leaves(partner),
             Event::StationSpeaks(station) => self.station_speaks(station),
+            Event::StationCalls(client) => self.station_calls(client),
+            Event::StationSays(call) => self.station_says(call),
+            Event::OutwardTimer { client, at, conn } => self.outward_timer(client, at, conn),
+            Event::FarEnd { proxy, conn, call, refusal } => self.far_end(proxy, conn, call, refusal),
+            Event::FarEndSays { proxy, conn, call } => self.far_end_says(proxy, conn, call),
+            Event::DialRings { proxy, conn, call } => self.dial_rings(proxy, conn, call),
+            Event::DialTimer { proxy, conn } => self.dial_timer(proxy, conn),
             Event::Fault => self.fault(),
             Event::ClientRestarts { client, life } => self.client_restarts(client, life),
             Event::ProxyRestarts { proxy, life } => self.proxy_restarts(proxy, life),

@@ -77,6 +77,13 @@ pub(crate) enum Incoming {
     Data(Vec<u8>),
 }
 
+impl Conn {
+    /// Whether a client of ours has dialled it.
+    pub(crate) fn is_honest_client(&self) -> bool {
+        matches!(self.client, ClientEnd::Honest { .. })
+    }
+}
+
 impl End {
     fn other(self) -> Self {
         if self == Self::Proxy { Self::Client } else { Self::Proxy }

@@ -7,6 +7,7 @@ use wire::link::{LinkState, Role};
 use wire::proxy_side::{Action, CallFailure, ProxySettings, ProxySide};
 use wire::{CallId, CallToken, Frame, LinkId, Millis, Name, PeerKey, SessionId};
 
+use super::dial_out::{DialLink, DialTask};
 use super::ends::{Partner, PartnerId, Speaker, address_of, names};
 use super::net::{ClientEnd, ConnId, End, Incoming, Use};
 use super::proxy_link::{ProxyLink, ProxyTask};
@@ -21,6 +22,8 @@ pub(crate) struct Proxy {
     pub(crate) doors: BTreeMap<ConnId, Door>,
     pub(crate) sessions: BTreeMap<SessionId, Attached>,
     pub(crate) links: BTreeMap<LinkId, ProxyLink>,
+    /// Links for calls of stations.
+    pub(crate) outward: BTreeMap<LinkId, DialLink>,
     /// The waiting room.
     pub(crate) room: BTreeMap<CallId, PartnerId>,
     pub(crate) ports_open: bool,
@@ -38,6 +41,7 @@ pub(crate) enum Door {
     Opened,
     Control(SessionId),
     Link(LinkId),
+    Outward(LinkId),
 }
 
 /// A session as the daemon knows it.
@@ -45,6 +49,7 @@ pub(crate) struct Attached {
     pub(crate) conn: ConnId,
     pub(crate) key: PeerKey,
     pub(crate) draining: bool,
+    pub(crate) has_targets: bool,
 }
 
 /// A token that was announced.
@@ -75,6 +80,7 @@ impl World {
             doors: BTreeMap::new(),
             sessions: BTreeMap::new(),
             links: BTreeMap::new(),
+            outward: BTreeMap::new(),
             room: BTreeMap::new(),
             ports_open: false,
             draining: false,
@@ -122,6 +128,8 @@ impl World {
                 }
                 (Door::Link(link), Incoming::Frame(frame)) => self.proxy_link_frame(proxy, link, &frame)?,
                 (Door::Link(link), Incoming::Data(bytes)) => self.proxy_link_data(proxy, link, &bytes)?,
+                (Door::Outward(link), Incoming::Frame(frame)) => self.dial_frame(proxy, link, &frame)?,
+                (Door::Outward(link), Incoming::Data(bytes)) => self.dial_data(proxy, link, &bytes)?,
                 (_, Incoming::Data(_)) => self.proxy_drops(proxy, conn)?,
             }
         }
@@ -133,10 +141,11 @@ impl World {
         let (link, daemon) = (LinkId(conn), &mut self.proxies[proxy]);
         let (session, claim) = match frame {
             Frame::Hello(hello) => {
+                let has_targets = !hello.targets.is_empty();
                 return match daemon.side.on_hello(now, key, hello) {
                     Ok(welcome) => {
                         let session = welcome.session;
-                        let attached = Attached { conn, key, draining: false };
+                        let attached = Attached { conn, key, draining: false, has_targets };
                         daemon.sessions.insert(session, attached);
                         daemon.doors.insert(conn, Door::Control(session));
                         self.send(conn, End::Proxy, &Frame::Welcome(welcome));
@@ -149,6 +158,7 @@ impl World {
                 };
             }
             Frame::Standby(session) => (session, None),
+            Frame::Outward(session) => return self.proxy_admits_outward(proxy, conn, key, session),
             Frame::Claim { session, call, token } => (session, Some((call, token))),
             _ => return self.proxy_drops(proxy, conn),
         };
@@ -170,15 +180,40 @@ impl World {
         self.proxy_acts(proxy)
     }
 
+    fn proxy_admits_outward(
+        &mut self,
+        proxy: usize,
+        conn: ConnId,
+        key: PeerKey,
+        session: SessionId,
+    ) -> Check {
+        let honest = self.conns[&conn].is_honest_client();
+        let (link, daemon) = (LinkId(conn), &mut self.proxies[proxy]);
+        let answer = daemon.side.on_outward(link, key, session);
+        let is_own = daemon.sessions.get(&session).is_some_and(|attached| attached.key == key);
+        if answer.is_ok() != is_own {
+            return Err(format!("outward link of session {session} answered {answer:?}"));
+        }
+        if answer.is_err() {
+            return self.proxy_drops(proxy, conn);
+        }
+        let (state, task) = (LinkState::outward(Role::Proxy), DialTask::Idle);
+        daemon.outward.insert(link, DialLink { conn, honest, state, task });
+        daemon.doors.insert(conn, Door::Outward(link));
+        self.proxy_acts(proxy)
+    }
+
     fn proxy_control_frame(&mut self, proxy: usize, conn: ConnId, session: SessionId, frame: Frame) -> Check {
         let now = Millis(self.now);
         let drains = matches!(frame, Frame::Drain);
+        let targets = if let Frame::Targets(targets) = &frame { Some(!targets.is_empty()) } else { None };
         let daemon = &mut self.proxies[proxy];
         if daemon.side.on_frame(now, session, frame).is_err() {
             return self.proxy_drops(proxy, conn);
         }
         if let Some(attached) = daemon.sessions.get_mut(&session) {
             attached.draining |= drains;
+            attached.has_targets = targets.unwrap_or(attached.has_targets);
         }
         self.proxy_acts(proxy)
     }
@@ -194,6 +229,7 @@ impl World {
                 self.proxy_acts(proxy)
             }
             Some(Door::Link(link)) => self.proxy_link_lost(proxy, link),
+            Some(Door::Outward(link)) => self.dial_lost(proxy, link),
             Some(Door::Opened) | None => Ok(()),
         }
     }
@@ -225,13 +261,7 @@ impl World {
                     self.send(conn, End::Proxy, &Frame::Gone(call));
                 }
                 Action::CloseLink(link) => {
-                    let held = self.proxies[proxy].links.remove(&link).ok_or("a link closed twice")?;
-                    if !matches!(held.task, ProxyTask::Idle) {
-                        return Err(format!("link {link} is to close with a call on it"));
-                    }
-                    self.proxies[proxy].doors.remove(&held.conn);
-                    self.close(held.conn, End::Proxy);
-                    self.proxies[proxy].side.on_link_lost(link);
+                    self.proxy_closes_link(proxy, link)?;
                 }
                 Action::ClosePartner(call, why) => {
                     let partner = self.proxies[proxy].room.remove(&call);
@@ -242,6 +272,22 @@ impl World {
             }
         }
         self.schedule_proxy(proxy);
+        Ok(())
+    }
+
+    fn proxy_closes_link(&mut self, proxy: usize, link: LinkId) -> Check {
+        let daemon = &mut self.proxies[proxy];
+        let inward = daemon.links.remove(&link);
+        let inward = inward.map(|held| (held.conn, matches!(held.task, ProxyTask::Idle)));
+        let outward = daemon.outward.remove(&link);
+        let outward = outward.map(|held| (held.conn, matches!(held.task, DialTask::Idle)));
+        let (conn, is_idle) = inward.or(outward).ok_or("a link closed twice")?;
+        if !is_idle {
+            return Err(format!("link {link} is to close with a call on it"));
+        }
+        daemon.doors.remove(&conn);
+        daemon.side.on_link_lost(link);
+        self.close(conn, End::Proxy);
         Ok(())
     }
 

@@ -3,24 +3,26 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use daemon::rate::{HeldBack, RateLimit, Verdict};
+use crate::rate::{HeldBack, RateLimit, Verdict};
 
 /// Lines about strangers, of each kind and minute.
 const COMPLAINTS_PER_MINUTE: u32 = 60;
 
 /// Counts lines about strangers.
-#[derive(Clone)]
-pub(crate) struct Complaints(Arc<Mutex<RateLimit>>);
+#[derive(Clone, Debug)]
+pub struct Complaints(Arc<Mutex<RateLimit>>);
 
-impl Complaints {
+impl Default for Complaints {
     /// Nothing has been said yet.
-    pub(crate) fn new() -> Self {
+    fn default() -> Self {
         let limit = RateLimit::new(COMPLAINTS_PER_MINUTE, Duration::from_secs(60));
         Self(Arc::new(Mutex::new(limit)))
     }
+}
 
+impl Complaints {
     /// Whether another line of this kind may be written, and how many like it were not.
-    pub(crate) fn may_say(&self, kind: &'static str) -> Option<HeldBack> {
+    pub fn may_say(&self, kind: &'static str) -> Option<HeldBack> {
         // Nothing in here panics half-way through a change.
         let mut limit = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match limit.on_line(kind, Instant::now()) {

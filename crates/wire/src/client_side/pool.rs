@@ -1,0 +1,148 @@
+//! Links of one kind, by what they do.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use crate::call::{LinkId, Millis};
+use crate::limits::{REFILL_PAUSE_MS, SHRINK_MS, STANDBY_LINKS_MAX};
+
+/// The links of one session that serve calls of partners, or those that serve calls of stations.
+#[derive(Default)]
+pub(super) struct Pool {
+    /// The most recently used last.
+    idle: Vec<LinkId>,
+    opening: BTreeSet<LinkId>,
+    busy: BTreeSet<LinkId>,
+    /// The fewest links that were idle at once since the last look.
+    idle_low: usize,
+    shrink_at: Option<Millis>,
+    refill_at: Option<Millis>,
+}
+
+impl Pool {
+    pub(super) fn idle_count(&self) -> usize {
+        self.idle.len()
+    }
+
+    pub(super) fn opening_count(&self) -> usize {
+        self.opening.len()
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Millis> {
+        self.shrink_at.into_iter().chain(self.refill_at).min()
+    }
+
+    /// A session begins.
+    pub(super) fn begin(&mut self, now: Millis) {
+        self.shrink_at = Some(now.plus(SHRINK_MS));
+        self.refill_at = None;
+        self.idle_low = 0;
+    }
+
+    /// A session has ended: forgets every link, and returns those that are idle, which are to be closed.
+    pub(super) fn clear(&mut self) -> Vec<LinkId> {
+        self.opening.clear();
+        self.busy.clear();
+        self.shrink_at = None;
+        self.refill_at = None;
+        core::mem::take(&mut self.idle)
+    }
+
+    pub(super) fn open(&mut self, link: LinkId) {
+        self.opening.insert(link);
+    }
+
+    /// A link is open and idle. Returns false if it is one too many.
+    pub(super) fn on_open(&mut self, link: LinkId) -> bool {
+        self.opening.remove(&link) && self.keep(link)
+    }
+
+    /// A link is open and busy at once.
+    pub(super) fn on_open_busy(&mut self, link: LinkId) {
+        if self.opening.remove(&link) {
+            self.busy.insert(link);
+        }
+    }
+
+    /// A link could not be opened. Returns false if it is of a session that is over, and says nothing about this one.
+    pub(super) fn on_open_failed(&mut self, now: Millis, link: LinkId) -> bool {
+        let is_ours = self.opening.remove(&link);
+        if is_ours {
+            self.pause(now);
+        }
+        is_ours
+    }
+
+    /// Takes the link that was used last: unused ones stay unused and are noticed.
+    pub(super) fn take(&mut self) -> Option<LinkId> {
+        let link = self.idle.pop()?;
+        self.note_use(link);
+        Some(link)
+    }
+
+    /// A link has become busy by itself. Returns whether it was idle.
+    pub(super) fn on_busy(&mut self, link: LinkId) -> bool {
+        let index = self.idle.iter().rposition(|&other| other == link);
+        if let Some(index) = index {
+            self.idle.remove(index);
+            self.note_use(link);
+        }
+        index.is_some()
+    }
+
+    /// A busy link is idle again. Returns false if it is one too many.
+    pub(super) fn on_free(&mut self, link: LinkId) -> bool {
+        self.busy.remove(&link) && self.keep(link)
+    }
+
+    /// A link has ended. One that was idle is replaced after a pause, lest a proxy that closes them makes this end dial
+    /// without rest.
+    pub(super) fn on_lost(&mut self, now: Millis, link: LinkId) {
+        if self.idle.contains(&link) {
+            self.pause(now);
+        }
+        self.opening.remove(&link);
+        self.busy.remove(&link);
+        self.idle.retain(|&other| other != link);
+        self.idle_low = self.idle_low.min(self.idle.len());
+    }
+
+    /// Whether links may be opened for no particular call.
+    pub(super) fn may_refill(&mut self, now: Millis) -> bool {
+        let may = self.refill_at.is_none_or(|at| now >= at);
+        if may {
+            self.refill_at = None;
+        }
+        may
+    }
+
+    /// Half of the links above `min` that were never needed since the last look: they are to be closed.
+    pub(super) fn shrink(&mut self, now: Millis, min: usize) -> Vec<LinkId> {
+        if self.shrink_at.is_none_or(|at| now < at) {
+            return Vec::new();
+        }
+        self.shrink_at = Some(now.plus(SHRINK_MS));
+        let surplus = self.idle_low.saturating_sub(min).div_ceil(2);
+        // The most recently used is taken first, so the oldest are at the front.
+        let unneeded = self.idle.drain(..surplus).collect();
+        self.idle_low = self.idle.len();
+        unneeded
+    }
+
+    fn keep(&mut self, link: LinkId) -> bool {
+        let has_room = self.idle.len() < STANDBY_LINKS_MAX;
+        if has_room {
+            self.idle.push(link);
+        }
+        has_room
+    }
+
+    fn note_use(&mut self, link: LinkId) {
+        self.busy.insert(link);
+        self.idle_low = self.idle_low.min(self.idle.len());
+    }
+
+    fn pause(&mut self, now: Millis) {
+        self.refill_at = Some(now.plus(REFILL_PAUSE_MS));
+    }
+}
