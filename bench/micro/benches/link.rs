@@ -89,7 +89,7 @@ fn payload<S: AsyncRead + AsyncWrite>(bencher: Bencher, runtime: &Runtime, ends:
             while left > 0 {
                 match far.reader.next().await.unwrap() {
                     Incoming::Payload(bytes) => left -= bytes.len(),
-                    Incoming::Frame(frame) => panic!("no frame was sent, {frame:?} came"),
+                    Incoming::Frame(frame) => unreachable!("no frame was sent, {frame:?} came"),
                 }
             }
         };
