@@ -31,7 +31,10 @@ def load(path):
 
 
 def heading():
-    return f'## {time.strftime("%Y-%m-%d", time.gmtime())}, commit {said("git", "-C", HERE, "rev-parse", "--short", "HEAD")}{"+" if said("git", "-C", HERE, "status", "--porcelain", "-uno") else ""}\n'
+    """A commit with a plus has changes that are not committed."""
+    git = lambda *arguments: said('git', '-C', f'{HERE}/..', *arguments)
+    changed = git('status', '--porcelain', '-uno', '--', '.', ':!bench/RESULTS.md')
+    return f'## {time.strftime("%Y-%m-%d", time.gmtime())}, commit {git("rev-parse", "--short", "HEAD")}{"+" if changed else ""}\n'
 
 
 def machine(found):
@@ -120,7 +123,7 @@ def put(path, text):
     """Puts a run above the others, in the place of an earlier one of the same commit."""
     old = read(path) if os.path.exists(path) else PREFACE
     preface, *runs = re.split(r'^(?=## )', old, flags=re.M)
-    commit = lambda run: run.split('\n')[0].rsplit(' ', 1)[1]
+    commit = lambda run: run.split('\n')[0].rsplit(' ', 1)[1].rstrip('+')
     runs = [run.rstrip('\n') + '\n' for run in runs if commit(run) != commit(text)]
     with open(path, 'w') as file: file.write('\n'.join([preface.rstrip('\n') + '\n', text.rstrip('\n') + '\n', *runs]))
 
