@@ -76,7 +76,7 @@ def of_memory(held):
     yield Figure('idle, resident memory of both daemons', 12, 'MB', [run['idle']['rss_kb'] / 1024 for run in runs], digits=1)
     # A heartbeat's timer comes down three levels of tokio's wheel (4,096 ms, 64 ms, 1 ms), with a wake-up at each; the
     # receiver's socket is one more; and each end may hand over to another thread once. Anything periodic besides shows.
-    yield Figure('idle, wake-ups of both daemons for each heartbeat', 6, '', [run['idle']['wake_ups'] / max(run['idle']['heartbeats'], 1) for run in runs])
+    yield Figure('idle, wake-ups of both daemons for each heartbeat', 6, '', [run['idle']['wake_ups'] / run['idle']['heartbeats'] for run in runs if run['idle']['heartbeats']])
 
 
 def of_files(compare):
