@@ -62,6 +62,21 @@ impl Plan {
         self
     }
 
+    /// Lets stations call out, to what `allow` says: rules as they stand in the proxy's configuration file.
+    #[must_use]
+    pub fn calling_out(mut self, allow: &[&str]) -> Self {
+        self.client.outgoing = Some(self.site.free_port());
+        self.proxy.outgoing = format!("allow = {allow:?}");
+        self
+    }
+
+    /// The same, to every port of the address of this site.
+    #[must_use]
+    pub fn calling_here(self) -> Self {
+        let here = format!("{}:*", self.site.address());
+        self.calling_out(&[&here])
+    }
+
     /// Adds a listener whose calls go to `target`.
     pub fn add_listener(&mut self, name: &str, target: SocketAddr) {
         let address = self.site.free_port();
@@ -115,6 +130,14 @@ impl Chain {
     /// When nobody answers.
     pub fn call(&self) -> Peer {
         Peer::call(self.external())
+    }
+
+    /// Where stations call out.
+    ///
+    /// # Panics
+    /// When the plan let none.
+    pub fn outgoing(&self) -> SocketAddr {
+        self.plan.client.outgoing.unwrap()
     }
 
     /// The wire between the daemons.

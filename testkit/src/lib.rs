@@ -11,6 +11,7 @@
 mod chain;
 mod command;
 mod daemon;
+mod front;
 mod limit;
 mod log;
 mod namespace;
@@ -26,6 +27,7 @@ use std::time::Duration;
 pub use chain::{Chain, Plan};
 pub use command::{Background, Outcome, run};
 pub use daemon::{Daemon, Program, Room};
+pub use front::{http_connect, socks5, socks5_request};
 pub use limit::open_files_for;
 pub use log::{Line, Log};
 pub use namespace::Namespace;
@@ -34,7 +36,7 @@ pub use peer::{Ending, Peer, Rest};
 pub use rustix::process::Signal;
 pub use setup::{ClientSetup, Listener, ProxySetup};
 pub use site::Site;
-pub use station::Station;
+pub use station::{Mute, Station};
 pub use tunnel::Tunnel;
 
 /// How long a test waits for what has to come. Far more than it takes on a loaded machine: it is only reached when

@@ -1,6 +1,7 @@
 //! A network of its own for a proxy, with a wire that really goes dead: nothing is acknowledged any more. Doubles on
 //! loopback cannot do that, because the kernel acknowledges for them.
 
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -80,6 +81,30 @@ impl Namespace {
     /// Where clients reach a port of a daemon inside.
     pub fn internal(&self, port: u16) -> SocketAddr {
         (self.address(CLIENTS.inside), port).into()
+    }
+
+    /// Where a daemon inside reaches a port of this host, by the wire for clients.
+    pub fn host(&self, port: u16) -> SocketAddr {
+        (self.address(CLIENTS.host), port).into()
+    }
+
+    /// Runs a command inside, with `input`, and gives back what it prints; `None` where it fails.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn run(&self, command: &[&str], input: &str) -> Option<String> {
+        let mut child = Command::new("ip")
+            .args(["netns", "exec", &self.name])
+            .args(command)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // A command that does not read its input ends without it.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
     }
 
     /// From now on the wire for clients is dead: what is sent into it is lost.

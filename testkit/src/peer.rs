@@ -108,6 +108,14 @@ impl Peer {
         self.stream.local_addr().unwrap()
     }
 
+    /// The address of the other end.
+    ///
+    /// # Panics
+    /// When the connection has gone.
+    pub fn peer_address(&self) -> SocketAddr {
+        self.stream.peer_addr().unwrap()
+    }
+
     /// Sends bytes.
     ///
     /// # Errors

@@ -244,6 +244,9 @@ impl ClientSetup {
         let proxies: Vec<String> = self.proxies.iter().map(|proxy| format!("\"{proxy}\"")).collect();
         let mut text = format!("proxy = [{}]\nstatus = \"off\"\n", proxies.join(", "));
         text.push_str(&self.files.common(self.step_s, self.idle_s, self.drain_s));
+        if self.targets.is_empty() {
+            text.push_str("target = []\n");
+        }
         for (name, target) in &self.targets {
             text.push_str(&format!("[[target]]\nname = \"{name}\"\nconnect = \"{target}\"\n"));
         }

@@ -4,6 +4,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 use crate::DEADLINE;
 use crate::payload::Digest;
@@ -108,3 +111,56 @@ impl Station {
         self.calls.lock().is_ok_and(|calls| calls.try_recv().is_err())
     }
 }
+
+/// A port that answers nothing: what calls it is neither accepted nor refused.
+pub struct Mute {
+    address: SocketAddr,
+    /// The one that listens, and those that fill its queue.
+    _sockets: Vec<Socket>,
+}
+
+impl Mute {
+    /// Any port.
+    ///
+    /// # Panics
+    /// When its queue cannot be filled.
+    pub fn new(site: &Site) -> Self {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&SocketAddr::from((site.address(), 0)).into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
+        let mut sockets = vec![listener];
+        // One more than the queue takes gets no answer any more.
+        while sockets.len() < QUEUE_MAX {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            let answered = socket.connect_timeout(&address.into(), Duration::from_millis(300));
+            sockets.push(socket);
+            if answered.is_err() {
+                return Self { address, _sockets: sockets };
+            }
+        }
+        panic!("{QUEUE_MAX} connections in a queue of none");
+    }
+
+    /// How many connections are on their way to it, the own one included that fills its queue.
+    ///
+    /// # Panics
+    /// When the system does not say.
+    pub fn callers(&self) -> usize {
+        // Remote address and port, then the state: 02 is SYN-SENT (proc_net_tcp.txt of the kernel).
+        let dialling = format!(":{:04X} 02 ", self.address.port());
+        std::fs::read_to_string("/proc/net/tcp")
+            .unwrap()
+            .lines()
+            .filter(|line| line.contains(&dialling))
+            .count()
+    }
+
+    /// Where it does not answer.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Far more than a queue of none takes.
+const QUEUE_MAX: usize = 32;

@@ -204,8 +204,10 @@ impl Call {
         let deadline = self.record.arrived + 2 * config.step;
         let no_proxy = "no proxy is attached, or none has a link for the call";
         let mut outcome = Outcome::Failed(Failure::NoProxy, None, String::from(no_proxy));
-        for session in self.exits.in_turn() {
-            match self.connect_by(&session, &dial, deadline).await {
+        let sessions = self.exits.in_turn();
+        // Once more round: a link that was being opened may just have been cut.
+        for session in sessions.iter().chain(&sessions) {
+            match self.connect_by(session, &dial, deadline).await {
                 None => {}
                 Some(Outcome::Failed(
                     failure @ Failure::Reason(FailReason::Draining | FailReason::NoResources),
