@@ -6,7 +6,10 @@ use wire::limits::EARLY_BYTES_MAX;
 use wire::{Kind, LinkState, Role};
 
 fuzz_target!(|bytes: &[u8]| {
-    let claims = bytes.first().is_some_and(|byte| byte % 2 == 1);
+    if bytes.first().is_some_and(|byte| byte % 3 == 2) {
+        return on_outward_link(&bytes[1..]);
+    }
+    let claims = bytes.first().is_some_and(|byte| byte % 3 == 1);
     let mut link = if claims { LinkState::claiming() } else { LinkState::standby(Role::Client) };
     let mut early = 0;
     let mut given_up = false;
@@ -36,7 +39,7 @@ fuzz_target!(|bytes: &[u8]| {
                 assert!(outcome.is_err() || early <= EARLY_BYTES_MAX);
                 outcome
             }
-            _ => match Kind::from_byte(pair[1] % 20) {
+            _ => match Kind::from_byte(pair[1] % (Kind::ALL.len() as u8 + 1)) {
                 Ok(kind) => {
                     early = if kind == Kind::Offer { 0 } else { early };
                     given_up = kind == Kind::Abort && !link.is_accepted();
@@ -52,3 +55,32 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(!link.is_standby() || (!link.may_send() && !link.may_receive()));
     }
 });
+
+/// The mirror: here this end begins the calls.
+fn on_outward_link(bytes: &[u8]) {
+    let mut link = LinkState::outward(Role::Client);
+    for pair in bytes.chunks_exact(2) {
+        let outcome = match pair[0] {
+            0..=63 => {
+                let kind = [Kind::Dial, Kind::End, Kind::Abort][usize::from(pair[0] % 3)];
+                if link.is_standby() == (kind == Kind::Dial) && (link.is_standby() || link.may_send()) {
+                    link.on_sent(kind);
+                }
+                Ok(())
+            }
+            64..=95 => {
+                link.on_payload_sent(usize::from(pair[1]).min(link.payload_allowance()));
+                Ok(())
+            }
+            96..=127 => link.on_payload_received(usize::from(pair[1]) * 257),
+            _ => match Kind::from_byte(pair[1] % (Kind::ALL.len() as u8 + 1)) {
+                Ok(kind) => link.on_received(kind),
+                Err(_) => Ok(()),
+            },
+        };
+        if outcome.is_err() {
+            return;
+        }
+        assert_eq!(link.is_standby(), !link.may_send() && !link.may_receive());
+    }
+}

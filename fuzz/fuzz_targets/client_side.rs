@@ -174,7 +174,9 @@ impl<'a> Run<'a> {
                 self.standby.insert(link);
                 self.side.on_link_standby(link);
             }
-            (Purpose::Standby(_) | Purpose::Outward(_), false) => self.side.on_link_failed(self.now, link, None),
+            (Purpose::Standby(_) | Purpose::Outward(_), false) => {
+                self.side.on_link_failed(self.now, link, None)
+            }
             (Purpose::Claim(_, call, _), false) => self.side.on_link_failed(self.now, link, Some(call)),
         }
         Some(())

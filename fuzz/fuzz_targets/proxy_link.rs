@@ -5,10 +5,20 @@ use libfuzzer_sys::fuzz_target;
 use wire::{Kind, LinkState, Role};
 
 fuzz_target!(|bytes: &[u8]| {
-    let mut link = LinkState::standby(Role::Proxy);
-    for pair in bytes.chunks_exact(2) {
+    let is_outward = bytes.first().is_some_and(|byte| byte % 2 == 1);
+    let mut link = if is_outward { LinkState::outward(Role::Proxy) } else { LinkState::standby(Role::Proxy) };
+    for pair in bytes.get(1..).unwrap_or_default().chunks_exact(2) {
         let outcome = match pair[0] {
             // What this end does, where it may.
+            0..=63 if is_outward => {
+                let kinds = [Kind::Ringing, Kind::Connected, Kind::Failed, Kind::End];
+                let kind = kinds[usize::from(pair[0] % 4)];
+                let answers = kind != Kind::End;
+                if link.may_send() && link.is_accepted() != answers {
+                    link.on_sent(kind);
+                }
+                Ok(())
+            }
             0..=63 => {
                 let kind = [Kind::Offer, Kind::Gone, Kind::End, Kind::Abort][usize::from(pair[0] % 4)];
                 if link.is_standby() == matches!(kind, Kind::Offer | Kind::Gone)
@@ -23,7 +33,7 @@ fuzz_target!(|bytes: &[u8]| {
                 Ok(())
             }
             96..=127 => link.on_payload_received(usize::from(pair[1]) * 257),
-            _ => match Kind::from_byte(pair[1] % 20) {
+            _ => match Kind::from_byte(pair[1] % (Kind::ALL.len() as u8 + 1)) {
                 Ok(kind) => link.on_received(kind),
                 Err(_) => Ok(()),
             },

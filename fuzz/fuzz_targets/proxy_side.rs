@@ -21,6 +21,10 @@ enum Task {
     Standby,
     Offered(CallId),
     Running(CallId),
+    /// For calls outward: no call, one that the machine counts, one that it does not.
+    Outward,
+    Dialled,
+    Settling,
 }
 
 struct Run<'a> {
@@ -83,8 +87,14 @@ impl<'a> Run<'a> {
     }
 
     fn step(&mut self) -> Option<()> {
-        match self.byte()? % 16 {
+        match self.byte()? % 18 {
             0 => self.hello()?,
+            16 => {
+                let (link, key, session) = (self.fresh_link(), self.key()?, self.session()?);
+                if self.side.on_outward(link, key, session).is_ok() {
+                    self.links.insert(link, Task::Outward);
+                }
+            }
             1 => {
                 let (link, key, session) = (self.fresh_link(), self.key()?, self.session()?);
                 if self.side.on_standby(link, key, session).is_ok() {
@@ -136,7 +146,10 @@ impl<'a> Run<'a> {
             version,
             capabilities: 0,
             silence_ms: u32::MAX,
-            targets: vec![Target::new(self.name, "station:6619").expect("a target")],
+            targets: match self.byte()? {
+                0..=31 => Vec::new(),
+                _ => vec![Target::new(self.name, "station:6619").expect("a target")],
+            },
         };
         if let Ok(welcome) = self.side.on_hello(self.now, key, hello) {
             self.sessions.insert(welcome.session);
@@ -205,7 +218,18 @@ impl<'a> Run<'a> {
                 self.side.on_ended(call);
                 self.side.on_link_lost(link);
             }
-            (Task::Standby, 3) => {
+            (Task::Outward, 0 | 1) => {
+                *task = if self.side.on_dial(link).is_ok() { Task::Dialled } else { Task::Settling };
+            }
+            (Task::Dialled, 0) => {
+                *task = Task::Settling;
+                self.side.on_dial_ended(link);
+            }
+            (Task::Settling, 0 | 1) => {
+                *task = Task::Outward;
+                self.side.on_link_free(link);
+            }
+            (Task::Standby | Task::Outward | Task::Dialled | Task::Settling, 3) => {
                 self.links.remove(&link);
                 self.side.on_link_lost(link);
             }
@@ -232,7 +256,10 @@ impl<'a> Run<'a> {
                     assert!(before == Some(Task::Standby), "a link that is not on standby");
                 }
                 Action::Gone(link, _) => assert!(self.links[&link] == Task::Standby),
-                Action::CloseLink(link) => assert!(self.links.remove(&link) == Some(Task::Standby)),
+                Action::CloseLink(link) => {
+                    let closed = self.links.remove(&link);
+                    assert!(matches!(closed, Some(Task::Standby | Task::Outward)), "a link with a call");
+                }
                 Action::ClosePartner(call, _) => assert!(self.parked.remove(&call)),
             }
         }
@@ -242,10 +269,12 @@ impl<'a> Run<'a> {
         let offered = self.links.values().filter(|task| matches!(task, Task::Offered(_))).count();
         let running = self.links.values().filter(|task| matches!(task, Task::Running(_))).count();
         assert_eq!(self.side.waiting_count(), self.parked.len() + offered);
-        assert_eq!(self.side.call_count(), self.parked.len() + offered + running);
+        let dialled = self.links.values().filter(|task| matches!(task, Task::Dialled)).count();
+        let standby = self.links.values().filter(|task| matches!(task, Task::Standby)).count();
+        assert_eq!(self.side.call_count(), self.parked.len() + offered + running + dialled);
         assert_eq!(self.side.session_count(), self.sessions.len());
         assert_eq!(self.side.link_count(), self.links.len());
-        assert_eq!(self.side.standby_count(), self.links.len() - offered - running);
+        assert_eq!(self.side.standby_count(), standby);
         assert_eq!(self.side.listeners_open(), self.ports_open);
         assert!(self.side.waiting_count() <= WAITING_CALLS_MAX);
     }

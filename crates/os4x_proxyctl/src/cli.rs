@@ -107,6 +107,9 @@ pub struct SendOptions {
     /// The station, or an external port of os4x_proxy; IPv6 in brackets
     #[arg(value_name = "HOST:PORT")]
     pub to: HostPort,
+    /// Call through this SOCKS5 port: -Q of os4x_proxyclient
+    #[arg(long, value_name = "HOST:PORT")]
+    pub socks: Option<HostPort>,
     /// The files to send, in this order
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
@@ -214,6 +217,9 @@ mod tests {
         assert_eq!(options.to.to_string(), "dmz.example.com:6619");
         assert_eq!((options.files.len(), options.timeout), (2, Duration::from_secs(5)));
         assert_eq!(options.destination.unwrap().as_str(), "D");
+        let line = "station send partner.example.com:6619 a --socks localhost:65433";
+        let Ok(Command::Station(StationCommand::Send(options))) = parse(line) else { panic!() };
+        assert_eq!(options.socks.unwrap().to_string(), "localhost:65433");
         assert!(parse("station send h:1").is_err(), "no file");
         assert!(parse("station send h:1 a --pin c").is_err(), "a pin without TLS");
         assert!(parse("station send h:1 a --timeout 0").is_err());

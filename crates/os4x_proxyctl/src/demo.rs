@@ -7,6 +7,7 @@ mod account;
 mod content;
 mod daemon_process;
 mod inside;
+mod outward;
 mod partner;
 mod place;
 mod programs;
@@ -19,11 +20,13 @@ use std::process::ExitCode;
 use daemon::failure::Failure;
 
 use crate::cli::DemoOptions;
+use crate::figure::Bytes;
 use crate::print;
 use crate::signals::Ending;
 use account::Account;
 use daemon_process::DaemonProcess;
 use inside::Inside;
+use outward::Outside;
 use place::Place;
 use programs::Programs;
 
@@ -36,7 +39,8 @@ pub async fn run(options: &DemoOptions) -> Result<ExitCode, Failure> {
     let programs = Programs::beside_this_one()?;
     let place = Place::make(options.size)?;
     let inside = Inside::open(&place).await.map_err(Failure::Operator)?;
-    let mut demo = Demo { place, inside, account: Account::default(), proxy: None, client: None };
+    let outside = Outside::open(&place).await.map_err(Failure::Operator)?;
+    let mut demo = Demo { place, inside, outside, account: Account::default(), proxy: None, client: None };
     demo.introduce();
     let is_up = tokio::select! {
         is_up = Box::pin(demo.steps(&programs, options)) => Some(is_up),
@@ -54,6 +58,7 @@ pub async fn run(options: &DemoOptions) -> Result<ExitCode, Failure> {
 struct Demo {
     place: Place,
     inside: Inside,
+    outside: Outside,
     account: Account,
     proxy: Option<DaemonProcess>,
     client: Option<DaemonProcess>,
@@ -71,7 +76,7 @@ impl Demo {
     /// All steps in order. Whether the system is up and worth staying for.
     async fn steps(&mut self, programs: &Programs, options: &DemoOptions) -> bool {
         let built = match setup::run(self, programs).await {
-            Ok(()) => partner::run(self, options.size).await,
+            Ok(()) => self.use_it(options.size).await,
             Err(reason) => Err(reason),
         };
         if let Err(reason) = &built {
@@ -82,6 +87,12 @@ impl Demo {
         }
         self.account.sum_up();
         built.is_ok()
+    }
+
+    /// Partner and station use the system.
+    async fn use_it(&mut self, size: Bytes) -> Result<(), String> {
+        partner::run(self, size).await?;
+        outward::run(self, size).await
     }
 
     /// What the daemons had to say, when something went wrong.
@@ -101,7 +112,7 @@ impl Demo {
                 Err(text) => self.account.bad(text),
             }
         }
-        drop(self.inside);
+        drop((self.inside, self.outside));
         if !self.account.is_all_right() {
             print::line(format!("Left to look at: {}", self.place.keep().display()));
             return ExitCode::FAILURE;

@@ -42,9 +42,10 @@ fn everything_goes_well() {
     let ran = demo(Path::new(PROGRAM), folder.path());
     let (said, errors) = (text(&ran.stdout), text(&ran.stderr));
     assert!(ran.status.success(), "{said}\n{errors}");
-    assert!(said.contains("All 10 steps went well.") && !said.contains('✗'), "{said}");
+    assert!(said.contains("All 15 steps went well.") && !said.contains('✗'), "{said}");
     assert_eq!(said.matches("refuses connections").count(), 3, "{said}");
-    assert_eq!(said.matches("same SHA-256 inside, EERP came back").count(), 4, "{said}");
+    assert_eq!(said.matches("same SHA-256 there, EERP came back").count(), 6, "{said}");
+    assert!(said.contains("Connection not allowed by ruleset"), "{said}");
     assert!(said.contains("says \"ODETTE FTP READY\""), "{said}");
     assert_eq!(folder.path().read_dir().unwrap().count(), 0, "nothing is left behind");
 }

@@ -24,8 +24,8 @@ pub(super) struct Inside {
     pub(super) tls: SocketAddr,
     /// Its certificate, pinned.
     pub(super) trust: Trust,
-    news: mpsc::Receiver<(Door, ListenEvent)>,
-    _tasks: JoinSet<()>,
+    /// What happens there.
+    pub(super) news: News,
 }
 
 /// Which port of the station.
@@ -46,9 +46,26 @@ impl Inside {
         let settings = Arc::new(settings(STATION, Inbox::Folder(place.path(INBOX)))?);
         let (plain, plain_address) = bind().await?;
         let (tls, tls_address) = bind().await?;
+        let news = News::listening([(Door::Plain, plain, None), (Door::Tls, tls, Some(identity))], &settings);
+        Ok(Self { plain: plain_address, tls: tls_address, trust, news })
+    }
+}
+
+/// What happens at the ports of a station, which listens for as long as this lives.
+pub(super) struct News {
+    news: mpsc::Receiver<(Door, ListenEvent)>,
+    _tasks: JoinSet<()>,
+}
+
+impl News {
+    /// Has a station listen.
+    pub(super) fn listening(
+        ports: impl IntoIterator<Item = (Door, TcpListener, Option<Identity>)>,
+        settings: &Arc<Settings>,
+    ) -> Self {
         let (sender, news) = mpsc::channel(NEWS_MAX);
         let mut tasks = JoinSet::new();
-        for (door, listener, identity) in [(Door::Plain, plain, None), (Door::Tls, tls, Some(identity))] {
+        for (door, listener, identity) in ports {
             let sender = sender.clone();
             let on_event = move |event: ListenEvent| {
                 if !is_progress(&event) {
@@ -59,10 +76,10 @@ impl Inside {
             let for_ever = std::future::pending();
             tasks.spawn(oftp::listen(listener, settings.clone(), identity, for_ever, on_event));
         }
-        Ok(Self { plain: plain_address, tls: tls_address, trust, news, _tasks: tasks })
+        Self { news, _tasks: tasks }
     }
 
-    /// What happens next at the station.
+    /// What happens next.
     pub(super) async fn next(&mut self) -> (Door, ListenEvent) {
         match self.news.recv().await {
             Some(news) => news,
@@ -89,7 +106,7 @@ impl Inside {
             }
         };
         let found = timeout(NEWS_WAIT, search).await;
-        found.map_err(|_| format!("the station inside knows nothing of {name}"))
+        found.map_err(|_| format!("the station knows nothing of {name}"))
     }
 }
 
@@ -100,7 +117,8 @@ pub(super) fn settings(code: &str, inbox: Inbox) -> Result<Settings, String> {
     Ok(Settings::new(code, password, inbox))
 }
 
-async fn bind() -> Result<(TcpListener, SocketAddr), String> {
+/// A port of this host.
+pub(super) async fn bind() -> Result<(TcpListener, SocketAddr), String> {
     let failed = |error| format!("cannot listen on {}: {error}", Ipv4Addr::LOCALHOST);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use daemon::address::{Host, HostPort};
 use oftp::command::DatasetName;
 use oftp::tls::Trust;
 use oftp::{Content, FileToSend, Inbox, SentFile, Sha256};
@@ -11,7 +12,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use super::inside::{Door, settings};
+use super::inside::{Door, News, settings};
 use super::record::Record;
 use super::{Demo, content};
 use crate::figure::{Bytes, Rate, Time};
@@ -35,12 +36,16 @@ pub(super) async fn run(demo: &mut Demo, size: Bytes) -> Result<(), String> {
     }
 }
 
-/// A file of the partner's.
-struct Prepared {
-    name: DatasetName,
-    path: PathBuf,
-    bytes: Bytes,
-    sha256: Sha256,
+/// A file that is sent.
+pub(super) struct Prepared {
+    /// Its name in OFTP.
+    pub(super) name: DatasetName,
+    /// Where it is.
+    pub(super) path: PathBuf,
+    /// Its length.
+    pub(super) bytes: Bytes,
+    /// Its hash.
+    pub(super) sha256: Sha256,
 }
 
 async fn make_files(demo: &mut Demo, size: Bytes) -> Result<Vec<Prepared>, String> {
@@ -77,7 +82,8 @@ async fn send(
     trust: Option<Trust>,
     files: &[Prepared],
 ) -> Option<SocketAddr> {
-    let called = match call(to, trust, files).await {
+    let callee = callee(to, trust);
+    let called = match call(&callee, PARTNER, files).await {
         Ok(called) => called,
         Err(reason) => {
             demo.account.bad(reason);
@@ -85,7 +91,7 @@ async fn send(
         }
     };
     for (file, sent) in files.iter().zip(&called.report.sent) {
-        match compare(demo, door, file, sent).await {
+        match compare(&mut demo.inside.news, door, file, sent).await {
             Ok(text) => demo.account.good(text),
             Err(text) => demo.account.bad(format!("{}: {text}", file.name)),
         }
@@ -94,11 +100,16 @@ async fn send(
 }
 
 /// A file has arrived when the receiver has it on its disk with the same hash, and has said so.
-async fn compare(demo: &mut Demo, door: Door, file: &Prepared, sent: &SentFile) -> Result<String, String> {
+pub(super) async fn compare(
+    news: &mut News,
+    door: Door,
+    file: &Prepared,
+    sent: &SentFile,
+) -> Result<String, String> {
     if !sent.is_accepted() {
         return Err(sent.outcome.to_string());
     }
-    let received = demo.inside.received(door, file.name).await?;
+    let received = news.received(door, file.name).await?;
     let path = received.path.ok_or("it was not kept")?;
     let sha256 = content::hash(path).await?;
     if sha256 != file.sha256 {
@@ -109,7 +120,7 @@ async fn compare(demo: &mut Demo, door: Door, file: &Prepared, sent: &SentFile) 
     }
     let (name, bytes, time) = (file.name, file.bytes, Time(sent.duration));
     let rate = Rate(bytes, time);
-    Ok(format!("{:8} same SHA-256 inside, EERP came back; {bytes} in {time}{rate}", name.as_str()))
+    Ok(format!("{:8} same SHA-256 there, EERP came back; {bytes} in {time}{rate}", name.as_str()))
 }
 
 /// A partner must not be left waiting for a target that is not there.
@@ -143,6 +154,12 @@ async fn compare_logs(demo: &mut Demo, partner: SocketAddr) -> Result<(), String
     let outer = proxy.await_event("call", &values).await?;
     let inner = client.await_event("call", &values).await?;
     print_beside(demo, &outer, &inner);
+    check_alike(demo, &outer, &inner);
+    Ok(())
+}
+
+/// One call, in both logs.
+pub(super) fn check_alike(demo: &mut Demo, outer: &Record, inner: &Record) {
     let is_same = |name| outer.field(name) == inner.field(name);
     let call = outer.field("call");
     let is_one_call = is_same("call") && !call.is_empty();
@@ -150,10 +167,9 @@ async fn compare_logs(demo: &mut Demo, partner: SocketAddr) -> Result<(), String
     let is_alike =
         ["result", "bytes_in", "bytes_out"].into_iter().all(is_same) && outer.field("result") == "ok";
     demo.account.check(is_alike, "the same result and the same bytes");
-    Ok(())
 }
 
-fn print_beside(demo: &Demo, outer: &Record, inner: &Record) {
+pub(super) fn print_beside(demo: &Demo, outer: &Record, inner: &Record) {
     let shown = |name: &str| !matches!(name, "event" | "reason");
     let width = outer.names().filter(|name| shown(name)).map(|name| outer.field(name).len()).max();
     let width = width.unwrap_or_default().max("os4x_proxy".len()) + 2;
@@ -168,22 +184,28 @@ fn print_beside(demo: &Demo, outer: &Record, inner: &Record) {
     }
 }
 
-fn callee(at: SocketAddr, trust: Option<Trust>) -> Callee {
-    let at = daemon::address::HostPort { host: daemon::address::Host::Ip(at.ip()), port: at.port() };
-    Callee { at, trust, wait: ANSWER_WAIT }
+/// A station of this host.
+pub(super) fn callee(at: SocketAddr, trust: Option<Trust>) -> Callee {
+    Callee { at: host_port(at), via: None, trust, wait: ANSWER_WAIT }
 }
 
-/// One session in which these files are sent.
-async fn call(to: SocketAddr, trust: Option<Trust>, files: &[Prepared]) -> Result<Called, String> {
+/// An address as the command line has it.
+pub(super) fn host_port(at: SocketAddr) -> HostPort {
+    HostPort { host: Host::Ip(at.ip()), port: at.port() }
+}
+
+/// One session in which these files are sent by a station with this code.
+pub(super) async fn call(callee: &Callee, code: &str, files: &[Prepared]) -> Result<Called, String> {
     let outgoing: Vec<FileToSend> =
         files.iter().map(|file| FileToSend::new(file.name, Content::File(file.path.clone()))).collect();
-    let mut settings = settings(PARTNER, Inbox::Closed)?;
+    let mut settings = settings(code, Inbox::Closed)?;
     settings.answer_wait = ANSWER_WAIT;
-    let called = Box::pin(callee(to, trust).send(&settings, &outgoing, |_| {})).await;
+    let called = Box::pin(callee.send(&settings, &outgoing, |_| {})).await;
     called.map_err(|error| error.to_string())
 }
 
-const PARTNER: &str = "PARTNER-OUTSIDE";
+/// The code of the partner's station.
+pub(super) const PARTNER: &str = "PARTNER-OUTSIDE";
 /// For each answer; a machine that compiles beside the demo is slow.
 const ANSWER_WAIT: Duration = Duration::from_secs(60);
 /// How long a partner waits to be closed.

@@ -25,6 +25,10 @@ pub(super) struct Place {
     pub(super) closed: Port,
     /// Inside, where nobody listens.
     pub(super) nobody: Port,
+    /// `-Q` of the client.
+    pub(super) outgoing: Port,
+    /// The client's local port that stands for the partner's station.
+    pub(super) forward: Port,
 }
 
 /// A port of this host that is kept for the demo.
@@ -59,11 +63,20 @@ impl Place {
             Failure::Operator(format!("cannot make a folder in {}: {error}; set TMPDIR", parent.display()))
         })?;
         check_room(root.path(), size)?;
-        for name in [DMZ, INSIDE, OUTSIDE, INBOX] {
+        for name in [DMZ, INSIDE, OUTSIDE, INBOX, OUTER_INBOX] {
             fs::create_dir(root.path().join(name)).map_err(Failure::operator)?;
         }
         let port = || Port::keep().map_err(|error| Failure::Operator(format!("cannot get a port: {error}")));
-        Ok(Self { root, internal: port()?, plain: port()?, tls: port()?, closed: port()?, nobody: port()? })
+        Ok(Self {
+            root,
+            internal: port()?,
+            plain: port()?,
+            tls: port()?,
+            closed: port()?,
+            nobody: port()?,
+            outgoing: port()?,
+            forward: port()?,
+        })
     }
 
     /// The folder.
@@ -81,8 +94,8 @@ impl Place {
         [("plain", self.plain.address), ("tls", self.tls.address), ("closed", self.closed.address)]
     }
 
-    /// The proxy's configuration file.
-    pub(super) fn write_proxy_config(&self) -> Result<(), String> {
+    /// The proxy's configuration file. `partner` is whom the inside may call; on this host, so that the rule names it.
+    pub(super) fn write_proxy_config(&self, partner: SocketAddr) -> Result<(), String> {
         let mut text = format!("internal = \"{}\"\n{}", self.internal.address, self.common(PROXY)?);
         for (name, address) in self.externals() {
             text += &format!("\n[[external]]\nname = \"{name}\"\nlisten = \"{address}\"\n");
@@ -90,16 +103,25 @@ impl Place {
                 text += "payload = \"tls\"\n";
             }
         }
+        text += &format!("\n[outgoing]\nallow = [\"{partner}\"]\n");
         self.write(PROXY_CONFIG, &text)
     }
 
     /// The client's configuration file. No status page: several demos may run at a time.
-    pub(super) fn write_client_config(&self, targets: [(&str, SocketAddr); 3]) -> Result<(), String> {
+    pub(super) fn write_client_config(
+        &self,
+        targets: [(&str, SocketAddr); 3],
+        partner: SocketAddr,
+    ) -> Result<(), String> {
         let mut text =
             format!("proxy = [\"{}\"]\nstatus = \"off\"\n{}", self.internal.address, self.common(CLIENT)?);
         for (name, address) in targets {
             text += &format!("\n[[target]]\nname = \"{name}\"\nconnect = \"{address}\"\n");
         }
+        let (outgoing, forward) = (self.outgoing.address, self.forward.address);
+        text += &format!(
+            "\n[outgoing]\nlisten = \"{outgoing}\"\n\n[[outgoing.forward]]\nlisten = \"{forward}\"\nto = \"{partner}\"\n"
+        );
         self.write(CLIENT_CONFIG, &text)
     }
 
@@ -155,14 +177,16 @@ fn check_room(root: &Path, size: Bytes) -> Result<(), Failure> {
     )))
 }
 
-/// Logs and small files.
-const ROOM_BESIDES: u64 = 16 << 20;
+/// Logs and small files, and what goes outward, three times.
+const ROOM_BESIDES: u64 = 48 << 20;
 
 const DMZ: &str = "dmz";
 const INSIDE: &str = "inside";
 const OUTSIDE: &str = "outside";
 /// Where the stations inside put files.
 pub(super) const INBOX: &str = "inside/inbox";
+/// Where the partner's station does.
+pub(super) const OUTER_INBOX: &str = "outside/inbox";
 /// The proxy's files without their extension.
 pub(super) const PROXY: &str = "dmz/os4x_proxy";
 /// The client's files without their extension.

@@ -24,11 +24,12 @@ pub(super) async fn run(demo: &mut Demo, programs: &Programs) -> Result<(), Stri
 }
 
 async fn make_keys(demo: &mut Demo, programs: &Programs) -> Result<(), String> {
-    let Demo { place, account, inside, .. } = demo;
+    let Demo { place, account, inside, outside, .. } = demo;
     account.step("Keys: each daemon makes its own, and is told the other's public key");
-    place.write_proxy_config()?;
+    let partner = outside.address;
+    place.write_proxy_config(partner)?;
     let nobody = place.nobody.address();
-    place.write_client_config([("plain", inside.plain), ("tls", inside.tls), ("closed", nobody)])?;
+    place.write_client_config([("plain", inside.plain), ("tls", inside.tls), ("closed", nobody)], partner)?;
     let proxy_key = public_key(&programs.proxy, &place.path(PROXY_CONFIG)).await?;
     let client_key = public_key(&programs.client, &place.path(CLIENT_CONFIG)).await?;
     place.write_authorized(PROXY, "the client inside", client_key)?;

@@ -17,7 +17,7 @@ impl Demo {
     /// Everything stays up until a signal or for so many seconds. A daemon that ends is started again, as systemd
     /// would.
     pub(super) async fn stay(&mut self, ending: &mut Ending, seconds: Option<u64>) {
-        self.inside.forget();
+        self.inside.news.forget();
         self.say_what_to_try();
         match seconds {
             None => print::line("\nEverything stays up. Ctrl-C ends it."),
@@ -40,7 +40,7 @@ impl Demo {
     async fn watch(&mut self) {
         loop {
             let ended = tokio::select! {
-                (door, event) = self.inside.next() => {
+                (door, event) = self.inside.news.next() => {
                     if let Some(line) = news::of_listener(&event) {
                         let door = if door == Door::Plain { "plain" } else { "TLS" };
                         print::line(format!("station inside, {door}: {line}"));

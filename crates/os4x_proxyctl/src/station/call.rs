@@ -1,6 +1,7 @@
 //! One call to a station: connected, with TLS if need be, and what to say when it fails.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,12 +11,16 @@ use oftp::tls::{self, Trust};
 use oftp::{Event, FileToSend, LinkFault, OftpError, PeerFault, SessionReport, Settings};
 use relay::ConnectError;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_socks::tcp::Socks5Stream;
 
 /// Whom to call, and how.
 #[derive(Clone)]
 pub struct Callee {
     /// The station, or the external port that leads to it.
     pub at: HostPort,
+    /// The SOCKS5 port through which it is called: `-Q` of os4x_proxyclient.
+    pub via: Option<HostPort>,
     /// With TLS, and whom it has to be.
     pub trust: Option<Trust>,
     /// How long to wait for the connection and for the TLS handshake.
@@ -35,6 +40,7 @@ pub struct Called {
 #[derive(Debug)]
 pub struct CallError {
     at: HostPort,
+    via: Option<HostPort>,
     is_tls: bool,
     fault: CallFault,
 }
@@ -42,8 +48,10 @@ pub struct CallError {
 /// What failed.
 #[derive(Debug)]
 pub enum CallFault {
-    /// There was no connection.
+    /// There was no connection, to the station or to the SOCKS5 port.
     Connect(ConnectError),
+    /// The SOCKS5 port does not connect to it.
+    Socks(tokio_socks::Error),
     /// The session or its TLS handshake.
     Session(OftpError),
 }
@@ -87,22 +95,28 @@ impl Callee {
 
     async fn connect(&self) -> Result<(TcpStream, SocketAddr), CallError> {
         let failed = |error| self.failed(CallFault::Connect(error));
-        let stream = relay::connect(&self.host(), self.at.port, self.wait).await.map_err(failed)?;
+        let first = self.via.as_ref().unwrap_or(&self.at);
+        let stream = relay::connect(&host_of(first), first.port, self.wait).await.map_err(failed)?;
         let local = stream.set_nodelay(true).and_then(|()| stream.local_addr());
         let local = local.map_err(|error| failed(ConnectError::HostUnreachable(error)))?;
-        Ok((stream, local))
-    }
-
-    /// The host as a resolver and TLS take it: addresses without brackets.
-    fn host(&self) -> String {
-        match &self.at.host {
-            Host::Name(name) => name.clone(),
-            Host::Ip(ip) => ip.to_string(),
+        if self.via.is_none() {
+            return Ok((stream, local));
+        }
+        let host = self.host();
+        let asked = Socks5Stream::connect_with_socket(stream, (host.as_str(), self.at.port));
+        let late = || tokio_socks::Error::Io(io::ErrorKind::TimedOut.into());
+        match timeout(self.wait, asked).await.unwrap_or_else(|_| Err(late())) {
+            Ok(stream) => Ok((stream.into_inner(), local)),
+            Err(error) => Err(self.failed(CallFault::Socks(error))),
         }
     }
 
+    fn host(&self) -> String {
+        host_of(&self.at)
+    }
+
     fn failed(&self, fault: CallFault) -> CallError {
-        CallError { at: self.at.clone(), is_tls: self.trust.is_some(), fault }
+        CallError { at: self.at.clone(), via: self.via.clone(), is_tls: self.trust.is_some(), fault }
     }
 }
 
@@ -131,6 +145,13 @@ impl CallError {
                     return None;
                 }
             }),
+            CallFault::Socks(tokio_socks::Error::ConnectionNotAllowedByRuleset) => {
+                Some("see [outgoing] allow of os4x_proxy, and of os4x_proxyclient if it has one")
+            }
+            CallFault::Socks(tokio_socks::Error::GeneralSocksServerFailure) => {
+                Some("is os4x_proxyclient attached? its log has the reason of the call")
+            }
+            CallFault::Socks(_) => Some("both daemons' logs have the reason of the call"),
             CallFault::Session(OftpError::Link(fault)) => self.link_advice(fault),
             CallFault::Session(OftpError::Peer(PeerFault::EndedSession { reason, .. })) => match *reason {
                 EndReason::USER_CODE_NOT_KNOWN => {
@@ -174,7 +195,15 @@ impl CallError {
     }
 }
 
-fn is_about_certificate(error: &std::io::Error) -> bool {
+/// The host as a resolver and TLS take it: addresses without brackets.
+fn host_of(at: &HostPort) -> String {
+    match &at.host {
+        Host::Name(name) => name.clone(),
+        Host::Ip(ip) => ip.to_string(),
+    }
+}
+
+fn is_about_certificate(error: &io::Error) -> bool {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
 }
@@ -183,7 +212,13 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = &self.at;
         match &self.fault {
-            CallFault::Connect(error) => write!(f, "cannot connect to {at}: {error}")?,
+            CallFault::Connect(error) => {
+                write!(f, "cannot connect to {}: {error}", self.via.as_ref().unwrap_or(at))?;
+            }
+            CallFault::Socks(error) => {
+                let via = self.via.as_ref().map_or_else(String::new, ToString::to_string);
+                write!(f, "{via} does not connect to {at}: {error}")?;
+            }
             CallFault::Session(error) => write!(f, "the call to {at} failed: {error}")?,
         }
         match self.advice() {
@@ -197,12 +232,10 @@ impl std::error::Error for CallError {}
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
 
     fn text(is_tls: bool, fault: CallFault) -> String {
-        CallError { at: "[::1]:6619".parse().unwrap(), is_tls, fault }.to_string()
+        CallError { at: "[::1]:6619".parse().unwrap(), via: None, is_tls, fault }.to_string()
     }
 
     #[test]

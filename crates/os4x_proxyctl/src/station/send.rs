@@ -24,7 +24,12 @@ pub async fn run(options: SendOptions) -> Result<ExitCode, Failure> {
         .iter()
         .map(|path| FileToSend { destination: options.destination, ..FileToSend::from_path(path) })
         .collect();
-    let callee = Callee { at: options.to.clone(), trust: trust(&options)?, wait: options.timeout };
+    let callee = Callee {
+        at: options.to.clone(),
+        via: options.socks.clone(),
+        trust: trust(&options)?,
+        wait: options.timeout,
+    };
     let settings = settings(&options);
     let payload = match (&options.pin, options.tls) {
         (Some(_), _) => "TLS, pinned certificate",
