@@ -32,7 +32,7 @@ pub use limit::open_files_for;
 pub use log::{Line, Log};
 pub use namespace::Namespace;
 pub use payload::{Digest, Random, digest, pattern};
-pub use peer::{Ending, Peer, Rest};
+pub use peer::{Ending, Peer, Rest, exchange};
 pub use rustix::process::Signal;
 pub use setup::{ClientSetup, Listener, ProxySetup};
 pub use site::Site;

@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::thread;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
@@ -227,4 +228,21 @@ impl Peer {
     pub fn ending(&mut self) -> Ending {
         self.rest().ending
     }
+}
+
+/// Both ends of a call send at the same time and end in order; what each of them saw.
+///
+/// # Panics
+/// When bytes are not taken, or do not come.
+pub fn exchange(ends: &[Peer; 2], bytes: &[Vec<u8>; 2]) -> [Rest; 2] {
+    thread::scope(|scope| {
+        let readers = ends.each_ref().map(|end| scope.spawn(|| end.twin().rest()));
+        for (end, bytes) in ends.iter().zip(bytes) {
+            scope.spawn(|| {
+                end.twin().send(bytes);
+                end.finish();
+            });
+        }
+        readers.map(|reader| reader.join().unwrap())
+    })
 }

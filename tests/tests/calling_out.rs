@@ -2,11 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::net::SocketAddr;
-use std::thread;
 
 use testkit::{
-    Chain, Ending, Peer, Plan, Signal, Station, digest, http_connect, pattern, socks5, socks5_request,
-    wait_until,
+    Chain, Ending, Peer, Plan, Signal, Station, digest, exchange, http_connect, pattern, socks5,
+    socks5_request, wait_until,
 };
 
 fn ask(chain: &Chain, to: SocketAddr) -> (u8, Peer) {
@@ -20,18 +19,8 @@ fn bytes_pass_both_ways_and_the_ends_pass_as_they_are() {
     let chain = plan.start();
     let (code, station) = ask(&chain, partner.address());
     assert_eq!(code, 0);
-    let ends = [station, partner.accept()];
     let bytes = [3, 4].map(|seed| pattern(seed, 16 << 20));
-    let seen = thread::scope(|scope| {
-        let readers = ends.each_ref().map(|end| scope.spawn(|| end.twin().rest()));
-        for (end, bytes) in ends.iter().zip(&bytes) {
-            scope.spawn(|| {
-                end.twin().send(bytes);
-                end.finish();
-            });
-        }
-        readers.map(|reader| reader.join().unwrap())
-    });
+    let seen = exchange(&[station, partner.accept()], &bytes);
     for (seen, sent) in seen.iter().zip(bytes.iter().rev()) {
         assert_eq!((seen.count, seen.ending, seen.digest), (16 << 20, Ending::Fin, digest(sent)));
     }
@@ -314,4 +303,18 @@ fn a_drain_lets_running_calls_end_and_takes_no_more() {
     drop(far);
     assert_eq!(station.ending(), Ending::Fin);
     assert!(chain.client.wait_end().success());
+}
+
+#[test]
+fn a_crowd_of_stations_leaves_descriptors_for_partners() {
+    let mut plan = Plan::new().calling_here();
+    let station = Station::greeting(&plan.site, b"ready");
+    plan.client.aim(station.address());
+    plan.client.room.open_files = Some(120);
+    let chain = plan.start();
+    // As many as say nothing; those beyond the places are reset at once.
+    let crowd: Vec<Peer> = (0..60).filter_map(|_| Peer::connect(chain.outgoing()).ok()).collect();
+    chain.client.wait_saying(0, "as many calls as the descriptors allow");
+    assert_eq!(chain.call().receive(5), b"ready");
+    drop(crowd);
 }

@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::Duration;
 
-use testkit::{Daemon, Digest, Ending, Line, Peer, Plan, Station, digest, pattern, wait_until};
+use testkit::{Daemon, Digest, Ending, Line, Peer, Plan, Station, digest, exchange, pattern, wait_until};
 
 /// Sends bytes to a hashing station and gives back the digest that it answers with.
 fn send(mut partner: Peer, bytes: &[u8]) -> Option<Digest> {
@@ -28,18 +28,8 @@ fn payloads_of_every_size_arrive_as_they_were() {
 fn sixty_four_mebibytes_each_way_at_once() {
     let (plan, station) = Plan::to(Station::open, Station::address);
     let chain = plan.start();
-    let ends = [chain.call(), station.accept()];
     let bytes = [1, 2].map(|seed| pattern(seed, 64 << 20));
-    let seen = thread::scope(|scope| {
-        let readers = ends.each_ref().map(|end| scope.spawn(|| end.twin().rest()));
-        for (end, bytes) in ends.iter().zip(&bytes) {
-            scope.spawn(|| {
-                end.twin().send(bytes);
-                end.finish();
-            });
-        }
-        readers.map(|reader| reader.join().unwrap())
-    });
+    let seen = exchange(&[chain.call(), station.accept()], &bytes);
     for (seen, sent) in seen.iter().zip(bytes.iter().rev()) {
         assert_eq!((seen.count, seen.ending), (64 << 20, Ending::Fin));
         assert_eq!(seen.digest, digest(sent));

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use testkit::{Daemon, Ending, Peer, Plan, Program, Room, Site, Station};
+use testkit::{Daemon, Ending, Peer, Plan, Program, Room, Site, Station, socks5};
 
 /// A client that is told its target and its proxy by names, and sees `hosts` as `/etc/hosts`.
 fn client_with_names(plan: &Plan, target_port: u16, hosts: PathBuf) -> Daemon {
@@ -47,4 +47,35 @@ fn a_name_that_moves_is_followed_without_a_restart() {
         partner.finish();
         assert_eq!(called.ending(), Ending::Fin);
     }
+}
+
+#[test]
+fn a_name_that_points_at_the_dmz_host_itself_is_no_way_in() {
+    if !testkit::is_root("an /etc/hosts of its own for the proxy") {
+        return;
+    }
+    let mut plan = Plan::new().calling_out(&["*:*"]);
+    let hosts = [
+        ("127.0.0.1", "loopback.example"),
+        ("::1", "loopback6.example"),
+        ("::ffff:127.0.0.1", "mapped.example"),
+        ("2002:7f00:1::1", "sixtofour.example"),
+        ("64:ff9b::7f00:1", "nat64.example"),
+        ("0.0.0.0", "unspecified.example"),
+        ("169.254.169.254", "metadata.example"),
+        ("ff02::1", "multicast.example"),
+    ];
+    let text: String = hosts.iter().map(|(ip, name)| format!("{ip} {name}\n")).collect();
+    plan.proxy.room.hosts = Some(plan.site.write("hosts", &text));
+    let port = plan.proxy.internal.port();
+    let chain = plan.start();
+    for (ip, name) in hosts {
+        assert_eq!(socks5(chain.outgoing(), name, port).0, 2, "{name}");
+        assert_eq!(socks5(chain.outgoing(), ip, port).0, 2, "{ip}");
+    }
+    assert_eq!(
+        socks5(chain.outgoing(), "2130706433", port).0,
+        1,
+        "no host name, and nobody takes it for an address"
+    );
 }

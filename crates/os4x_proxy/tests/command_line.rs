@@ -86,12 +86,14 @@ fn the_proxy_id_is_always_the_same() {
 
 #[test]
 fn wrong_command_lines_are_explained_with_code_2() {
-    let lines: [(&[&str], &str); 7] = [
+    let lines: [(&[&str], &str); 9] = [
         (&["-z"], "unknown flag -z"),
         (&["--no-such-flag"], "--no-such-flag"),
         (&["stray"], "stray"),
         (&["-T", "0"], "whole seconds"),
         (&["-e", "nowhere"], "nowhere"),
+        (&["-e", "off", "-e", "6619"], "-e off"),
+        (&["-e", "6619", "-e", "off"], "-e off"),
         (&["-i"], "-i"),
         (&["--log-format", "xml"], "xml"),
     ];
@@ -119,6 +121,9 @@ fn check_says_what_would_be_run_and_opens_nothing() {
     {
         assert!(good.stdout.contains(wanted), "{wanted} in {}", good.stdout);
     }
+    assert!(good.stdout.contains("the inside may call *:3305, *:6619"), "{}", good.stdout);
+    let only_out = check(&["-e", "off"]);
+    assert!(only_out.stdout.contains("calls inward are switched off"), "{only_out:?}");
     plan.proxy.trust(&["no key at all"]);
     let bad = check(&[]);
     assert_eq!((bad.code, bad.stdout.as_str()), (Some(1), ""));
@@ -133,6 +138,8 @@ fn a_wrong_configuration_names_key_and_line() {
         ("timeout = \"long\"\n", ":1: ", "timeout"),
         ("[[external]]\nname = \"a\"\nlisten = \":1\"\npayload = \"tsl\"\n", ":4: ", "payload"),
         ("\n[outgoing]\nallowed = []\n", ":3: ", "allowed"),
+        ("[outgoing]\nallow = [\"10.0.0.1/8:*\"]\n", ":2: ", "10.0.0.1/8"),
+        ("[[outgoing.source]]\nto = \"*:6619\"\nfrom = \"here\"\n", ":3: ", "from"),
     ];
     for (text, line, key) in wrong {
         let config = site.write("wrong.toml", text);

@@ -10,7 +10,7 @@ use daemon::complaints::Complaints;
 use daemon::failure::Failure;
 use relay::{Either, JoinLimits, race};
 use seal::{Authorized, Connector, IdentityKey};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
@@ -58,6 +58,7 @@ impl Client {
             calls: calls.clone(),
             last_id: Arc::new(AtomicU64::new(random())),
             turn: Arc::new(AtomicUsize::new(0)),
+            places: Arc::new(Semaphore::new(places(daemon::limits::open_files()))),
             complaints: Complaints::default(),
         };
         let (sessions, doors) = (HashMap::new(), LocalDoors::default());
@@ -146,6 +147,12 @@ impl Client {
             warn!("{caution}");
         }
     }
+}
+
+/// Calls of stations that may be there at once: a call takes two descriptors, and half of all are for them.
+fn places(open_files: u64) -> usize {
+    usize::try_from(open_files / 4)
+        .map_or(Semaphore::MAX_PERMITS, |places| places.min(Semaphore::MAX_PERMITS))
 }
 
 /// Returns when no call is being set up or running.

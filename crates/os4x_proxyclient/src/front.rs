@@ -2,7 +2,7 @@
 //! byte.
 //!
 //! The parsers are pure: bytes in, a [`Step`] out. They are given everything that has come and was not used yet, may be
-//! asked again with more, and hold nothing but where they stand. [`ask`] moves the bytes.
+//! asked again with more, and hold nothing but where they stand. `ask` moves the bytes.
 
 mod http_connect;
 mod socks4;

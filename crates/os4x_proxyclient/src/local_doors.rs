@@ -81,7 +81,12 @@ async fn serve(listener: TcpListener, door: watch::Receiver<LocalDoor>, exits: E
             socket::reset(socket);
             return turn_away(&exits.complaints, station, &door, "its address is not in [outgoing] from");
         }
-        tokio::spawn(outbound_call::serve(socket, station, door, exits.clone()));
+        let Ok(place) = exits.places.clone().try_acquire_owned() else {
+            socket::reset(socket);
+            let reason = "as many calls as the descriptors allow; raise the limit (ulimit -n, LimitNOFILE=)";
+            return turn_away(&exits.complaints, station, &door, reason);
+        };
+        tokio::spawn(outbound_call::serve(socket, station, door, exits.clone(), place));
     };
     match accept_loop(&listener, take).await {}
 }

@@ -13,7 +13,7 @@ use relay::{Answer, Caller, Either, join, race, socket};
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, warn};
 use wire::{AbortReason, CallId, Destination, Dial, FailReason, Frame};
@@ -42,6 +42,8 @@ pub(crate) struct Exits {
     pub(crate) last_id: Arc<AtomicU64>,
     /// Which proxy comes first, in turn.
     pub(crate) turn: Arc<AtomicUsize>,
+    /// Places for calls of stations: half of the descriptors, so that the other half is there for calls of partners.
+    pub(crate) places: Arc<Semaphore>,
     /// What is said of stations that are turned away.
     pub(crate) complaints: Complaints,
 }
@@ -66,8 +68,14 @@ impl Exits {
     }
 }
 
-/// Serves a connection that was accepted at `door`.
-pub(crate) async fn serve(socket: TcpStream, station: SocketAddr, door: LocalDoor, exits: Exits) {
+/// Serves a connection that was accepted at `door`, and keeps its `place` until it has ended.
+pub(crate) async fn serve(
+    socket: TcpStream,
+    station: SocketAddr,
+    door: LocalDoor,
+    exits: Exits,
+    _place: OwnedSemaphorePermit,
+) {
     let arrived = Instant::now();
     let config = exits.config();
     // A station that has gone already is noticed by whoever reads from it.

@@ -64,7 +64,7 @@ fn the_public_key_needs_nothing_else() {
 
 #[test]
 fn wrong_command_lines_are_explained_with_code_2() {
-    let lines: [(&[&str], &str); 8] = [
+    let lines: [(&[&str], &str); 11] = [
         (&["-z"], "unknown flag -z"),
         (&["-L"], "unknown flag -L"),
         (&["stray"], "stray"),
@@ -72,6 +72,9 @@ fn wrong_command_lines_are_explained_with_code_2() {
         (&["-e", "dmz:port"], "dmz:port"),
         (&["-e", "dmz", "-i", "a=nowhere"], "nowhere"),
         (&["-e", "dmz", "--forward", "13305"], "13305"),
+        (&["-e", "dmz", "--forward", "13305=partner"], "partner"),
+        (&["-e", "dmz", "-i", "off", "-i", "6619"], "-i off"),
+        (&["-e", "dmz", "-Q", "here:port"], "here:port"),
         (&["-e", "dmz", "-T", "x"], "whole seconds"),
     ];
     for (line, said) in lines {
@@ -108,6 +111,9 @@ fn a_wrong_configuration_names_key_and_line() {
         ("proxy = [\"dmz\"]\n\n[[targets]]\n", ":3: ", "targets"),
         ("proxy = \"dmz\"\n", ":1: ", "proxy"),
         ("proxy = [\"dmz\"]\nseal = \"never\"\n", ":2: ", "seal"),
+        ("[outgoing]\nallow = [\"partner.example\"]\n", ":2: ", "HOST:PORT"),
+        ("[outgoing]\nfrom = [\"10.0.0.0/40\"]\n", ":2: ", "10.0.0.0/40"),
+        ("[outgoing]\nusers = [\"secret\"]\n", ":2: ", "no colon"),
         ("proxy = [\"dmz\"]\n[[target]]\nconnet = \"a:1\"\n", ":3: ", "connet"),
     ];
     for (text, line, key) in wrong {
@@ -119,6 +125,53 @@ fn a_wrong_configuration_names_key_and_line() {
             assert!(outcome.stderr.contains(key), "{outcome:?}");
         }
     }
+}
+
+#[test]
+fn check_says_what_stations_may_do() {
+    let site = Site::new();
+    let config = site.write(
+        "out.toml",
+        "proxy = [\"dmz\"]\ntarget = []\n[outgoing]\nlisten = \"10.20.0.9:65433\"\nfrom = [\"10.20.0.5\"]\n\
+         users = { station = \"secret\" }\nallow = [\"*.example.com:*\"]\n\
+         [[outgoing.forward]]\nlisten = \"127.0.0.1:13305\"\nto = \"partner.example.com:3305\"\n\
+         [[outgoing.forward]]\nlisten = \":13306\"\ntransparent = true\n",
+    );
+    let config = config.to_str().unwrap();
+    let said = client(&["--check", "-c", config, "-k", "/nonexistent/key", "-a", "/nonexistent/list"]);
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:?}");
+    for wanted in [
+        "calls inward are switched off",
+        "stations call out at 10.20.0.9:65433 (SOCKS5, SOCKS4, HTTP CONNECT), from 10.20.0.5/32",
+        "what connects to 127.0.0.1:13305 is connected to partner.example.com:3305, from this host",
+        "what the firewall redirects to 0.0.0.0:13306 is connected to where it was going",
+        "user and password are asked for",
+        "stations may call *.example.com:*",
+    ] {
+        assert!(said.stdout.contains(wanted), "{wanted} in {}", said.stdout);
+    }
+    assert!(!said.stdout.contains("secret"), "{}", said.stdout);
+    let off = client(&[
+        "--check",
+        "-c",
+        "/dev/null",
+        "-e",
+        "dmz",
+        "-Q",
+        "off",
+        "-k",
+        "/nonexistent/key",
+        "-a",
+        "/nonexistent/list",
+    ]);
+    assert!(off.stdout.contains("calls outward are switched off"), "{off:?}");
+    let both = "proxy = [\"dmz\"]\n[[outgoing.forward]]\nlisten = \":1\"\nto = \"a:1\"\ntransparent = true\n";
+    let both = site.write("both.toml", both);
+    let refused = client(&["--check", "-c", both.to_str().unwrap()]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("either to"), "{refused:?}");
+    let twice =
+        client(&["--check", "-c", "/dev/null", "-e", "dmz", "-Q", "7000", "--forward", "127.0.0.1:7000=a:1"]);
+    assert!(twice.code == Some(1) && twice.stderr.contains("one address for two things"), "{twice:?}");
 }
 
 #[test]
