@@ -4,16 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::guarded::is_guarded;
-use crate::rule::Rule;
-
-/// What a station asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked<'a> {
-    /// A name, which has addresses.
-    Name(&'a str),
-    /// An address.
-    Ip(IpAddr),
-}
+use crate::rule::{Asked, Rule};
 
 /// What may be called. What no rule allows is not called.
 #[derive(Clone, Debug, PartialEq, Eq)]

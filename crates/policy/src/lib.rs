@@ -16,7 +16,7 @@ pub mod guarded;
 mod rule;
 mod source;
 
-pub use allow::{Asked, Policy};
+pub use allow::Policy;
 pub use clients::Clients;
-pub use rule::{Rule, RuleError};
+pub use rule::{Asked, Rule, RuleError};
 pub use source::{Source, SourceChoice, Sources};

@@ -7,7 +7,6 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use crate::allow::Asked;
 use crate::guarded;
 
 /// `HOST:PORTS`. HOST is `*`, a name, `*.` and a domain, an address, a network in CIDR notation (RFC 4632), or
@@ -18,6 +17,15 @@ pub struct Rule {
     hosts: Hosts,
     first_port: u16,
     last_port: u16,
+}
+
+/// What a station asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked<'a> {
+    /// A name, which has addresses.
+    Name(&'a str),
+    /// An address.
+    Ip(IpAddr),
 }
 
 /// Which hosts a rule is about.

@@ -2,8 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::allow::Asked;
-use crate::rule::Rule;
+use crate::rule::{Asked, Rule};
 
 /// Calls to these destinations come from this address.
 #[derive(Clone, Debug, PartialEq, Eq)]
