@@ -11,6 +11,7 @@ mod call_link;
 mod complaints;
 mod handshakes;
 mod inner_door;
+mod license_watch;
 pub mod options;
 mod outer_door;
 mod partner;
@@ -19,5 +20,6 @@ mod session;
 mod switchboard;
 mod waiting_room;
 
+pub use license_watch::Licensed;
 pub use options::Options;
 pub use proxy::Proxy;

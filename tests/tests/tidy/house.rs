@@ -7,6 +7,7 @@ pub(crate) const WALLS: &[(&str, &[&str])] = &[
     ("relay", &["wire"]),
     ("daemon", &[]),
     ("license", &[]),
+    ("issuer", &["license"]),
     ("oftp", &[]),
     ("os4x_proxy", &["wire", "seal", "relay", "daemon", "license"]),
     ("os4x_proxyclient", &["wire", "seal", "relay", "daemon"]),
