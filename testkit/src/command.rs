@@ -25,7 +25,12 @@ pub struct Outcome {
 /// # Panics
 /// When it cannot be started.
 pub fn run<A: AsRef<OsStr>>(program: Program, arguments: impl IntoIterator<Item = A>) -> Outcome {
-    let output = Command::new(program.path()).args(arguments).stdin(Stdio::null()).output().unwrap();
+    outcome(Command::new(program.path()).args(arguments))
+}
+
+/// As [`run`], for any command.
+pub(crate) fn outcome(command: &mut Command) -> Outcome {
+    let output = command.stdin(Stdio::null()).output().unwrap();
     Outcome {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),

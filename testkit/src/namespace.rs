@@ -6,6 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::command::{Outcome, outcome};
+
 /// A network namespace with two wires to this host: one for partners, one for clients. It needs root and iproute2.
 pub struct Namespace {
     name: String,
@@ -54,9 +58,7 @@ impl Namespace {
             format!("-n {name} address add {inside} dev {far}"),
             format!("-n {name} link set {far} up"),
         ];
-        for step in steps {
-            assert!(ip(&step.split(' ').collect::<Vec<_>>()), "ip {step}");
-        }
+        run_all(&steps);
     }
 
     fn device(&self, wire: &Wire) -> String {
@@ -107,6 +109,45 @@ impl Namespace {
         output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
     }
 
+    /// Connects another namespace with this one, as two hosts are. The address of this one as the other sees it.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn connect(&self, other: &Self) -> IpAddr {
+        let [near, far] = ["x", "y"].map(|end| format!("{}{end}", self.name));
+        let [own, others] = [9, 10].map(|last| self.address(last));
+        let (name, other_name) = (&self.name, &other.name);
+        run_all(&[
+            format!("-n {name} link add {near} type veth peer name {far} netns {other_name}"),
+            format!("-n {name} address add {own}/30 dev {near}"),
+            format!("-n {name} link set {near} up"),
+            format!("-n {other_name} address add {others}/30 dev {far}"),
+            format!("-n {other_name} link set {far} up"),
+            format!("-n {other_name} link set lo up"),
+        ]);
+        own
+    }
+
+    /// Runs a command of a shell in it.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn shell(&self, command: &str) -> Outcome {
+        let mut shell = Command::new("ip");
+        shell.args(["netns", "exec", &self.name, "bash", "-c", command]);
+        outcome(&mut shell)
+    }
+
+    /// Kills every process that runs in it.
+    pub fn end_all(&self) {
+        let mut command = Command::new("ip");
+        let found = outcome(command.args(["netns", "pids", &self.name])).stdout;
+        for process in found.lines().filter_map(|line| line.parse().ok().and_then(Pid::from_raw)) {
+            // It may have ended by itself.
+            let _ = kill_process(process, Signal::KILL);
+        }
+    }
+
     /// From now on the wire for clients is dead: what is sent into it is lost.
     ///
     /// # Panics
@@ -125,6 +166,12 @@ impl Drop for Namespace {
             ip(&["link", "delete", &self.device(&wire)]);
         }
         ip(&["netns", "delete", &self.name]);
+    }
+}
+
+fn run_all(steps: &[String]) {
+    for step in steps {
+        assert!(ip(&step.split(' ').collect::<Vec<_>>()), "ip {step}");
     }
 }
 

@@ -39,9 +39,14 @@ impl Files {
     }
 
     fn public_key(&self) -> String {
+        self.ask("-K")
+    }
+
+    /// What it answers to a flag that only asks.
+    fn ask(&self, flag: &str) -> String {
         let key = self.path("key");
         let outcome =
-            run(self.program, ["-K".as_ref(), "-c".as_ref(), nothing(), "-k".as_ref(), key.as_os_str()]);
+            run(self.program, [flag.as_ref(), "-c".as_ref(), nothing(), "-k".as_ref(), key.as_os_str()]);
         assert_eq!(outcome.code, Some(0), "{outcome:?}");
         outcome.stdout.trim().to_owned()
     }
@@ -134,8 +139,45 @@ impl ProxySetup {
         self.files.path(extension)
     }
 
-    /// Writes its configuration file.
+    /// Its Proxy ID, as it prints it.
+    ///
+    /// # Panics
+    /// When it prints none.
+    pub fn proxy_id(&self) -> String {
+        self.files.ask("-L").trim_start_matches("OS4X Proxy ID: ").to_owned()
+    }
+
+    /// Puts a license in its place, from today on and for so many days after today, made with the development key.
+    ///
+    /// # Panics
+    /// When that is impossible.
+    pub fn license(&self, days: i64) {
+        self.license_for(&self.proxy_id(), days);
+    }
+
+    /// As [`ProxySetup::license`], for the installation with this Proxy ID.
+    ///
+    /// # Panics
+    /// When that is impossible.
+    pub fn license_for(&self, proxy_id: &str, days: i64) {
+        let license = issuer::grant(
+            proxy_id.parse().unwrap(),
+            "the tests".parse().unwrap(),
+            license::Day::today(),
+            days,
+        );
+        let signed = issuer::SigningKey::development().and_then(|key| key.sign(&license)).unwrap();
+        std::fs::write(self.path("lic"), signed).unwrap();
+    }
+
+    /// Writes its configuration file, and a license if there is none in its place.
+    ///
+    /// # Panics
+    /// When that is impossible.
     pub fn write(&self) {
+        if !self.path("lic").exists() {
+            self.license(LICENSE_DAYS);
+        }
         let mut text = format!("internal = \"{}\"\nlicense = {:?}\n", self.internal, self.path("lic"));
         text.push_str(&self.files.common(self.step_s, self.idle_s, self.drain_s));
         text.push_str(&self.extra);
@@ -281,3 +323,6 @@ fn reload(daemon: &Daemon) {
     daemon.signal(Signal::HUP);
     daemon.wait_after(mark, &[("event", "reloaded")]);
 }
+
+/// Long enough that no test is warned of its end.
+const LICENSE_DAYS: i64 = 365;

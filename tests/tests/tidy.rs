@@ -86,7 +86,9 @@ fn no_daemon_links_what_only_tools_may() {
     for daemon in ["os4x_proxy", "os4x_proxyclient"] {
         let names = cargo_tree(daemon);
         assert!(names.iter().any(|name| name == "wire"), "{daemon}: this is no list of crates: {names:?}");
-        for tool in ["oftp", "testkit", "os4x_proxyctl", "rcgen", "clap"] {
+        for tool in
+            ["oftp", "issuer", "testkit", "os4x_proxyctl", "rcgen", "clap", "axum", "hyper", "minisign"]
+        {
             assert!(!names.iter().any(|name| name == tool), "{daemon} links {tool}");
         }
     }

@@ -28,6 +28,11 @@ pub struct Shell {
 
 /// What a daemon does in its life.
 pub trait Service: Sized {
+    /// How it stands, in one line, for the log when it is ready and when it was reloaded.
+    fn status(&self) -> Option<String> {
+        None
+    }
+
     /// Reads the configuration again and takes over what has changed.
     ///
     /// # Errors
@@ -64,7 +69,7 @@ pub fn live<S: Service>(
         let service = start()?;
         let pid_file =
             shell.pid_file.as_deref().map(PidFile::write).transpose().map_err(Failure::operator)?;
-        info!(event = "ready", pid = std::process::id(), open_files);
+        info!(event = "ready", pid = std::process::id(), open_files, status = service.status());
         readiness.ready();
         serve(service, &mut signals, &log, shell.program).await;
         drop(pid_file);
@@ -77,7 +82,7 @@ async fn serve<S: Service>(mut service: S, signals: &mut Signals, log: &LogHandl
     loop {
         match signals.next().await {
             Signal::Reload => match reload(&mut service, log).await {
-                Ok(()) => info!(event = "reloaded"),
+                Ok(()) => info!(event = "reloaded", status = service.status()),
                 Err(failure) => {
                     error!("not reloaded, what was in force stays so: {}", failure.message(program));
                 }

@@ -14,6 +14,7 @@ mod call_link;
 mod dial_out;
 mod handshakes;
 mod inner_door;
+mod license_watch;
 pub mod options;
 mod outer_door;
 mod partner;
@@ -22,5 +23,6 @@ mod session;
 mod switchboard;
 mod waiting_room;
 
+pub use license_watch::Licensed;
 pub use options::Options;
 pub use proxy::Proxy;

@@ -7,9 +7,8 @@ use daemon::common_flags::Wish;
 use daemon::failure::Failure;
 use daemon::life::{Service, Shell, answer, live};
 use daemon::version::{Program, version_text};
-use license::ProxyId;
 use os4x_proxy::options::USAGE;
-use os4x_proxy::{Options, Proxy};
+use os4x_proxy::{Licensed, Options, Proxy};
 use seal::{Authorized, IdentityKey};
 
 const PROGRAM: &str = "os4x_proxy";
@@ -25,21 +24,27 @@ fn run() -> Result<ExitCode, Failure> {
         Wish::Help => return answer(USAGE.trim_end()),
         Wish::Version => return answer(&version_text(Program::Proxy)),
         Wish::PublicKey => return answer(&own_key(&options)?.public_key().to_string()),
-        Wish::ProxyId => return answer(&format!("OS4X Proxy ID: {}", proxy_id(&options)?)),
+        Wish::ProxyId => return answer(&format!("OS4X Proxy ID: {}", options.proxy_id()?)),
         Wish::Check => return check(&options),
     }
+    // Before anything is opened, the log included.
+    let licensed = Licensed::check(&options)?;
     let shell = Shell {
         program: PROGRAM,
         place: options.place,
         log: options.log.clone(),
         pid_file: options.pid_file.clone(),
     };
-    live(&shell, || Proxy::start(options).map(Running))
+    live(&shell, || Proxy::start(options, licensed).map(Running))
 }
 
 struct Running(Proxy);
 
 impl Service for Running {
+    fn status(&self) -> Option<String> {
+        Some(self.0.license_status().to_string())
+    }
+
     async fn reload(&mut self) -> Result<(), Failure> {
         self.0.reload(read_options()?).await
     }
@@ -57,12 +62,8 @@ fn own_key(options: &Options) -> Result<IdentityKey, Failure> {
     IdentityKey::load_or_create(&options.key).map_err(Failure::operator)
 }
 
-fn proxy_id(options: &Options) -> Result<ProxyId, Failure> {
-    let key = || own_key(options).ok().map(|key| *key.public_key().as_bytes());
-    ProxyId::of_installation(key).map_err(Failure::operator)
-}
-
 fn check(options: &Options) -> Result<ExitCode, Failure> {
+    let license = format!("license {}: {}", options.license.display(), Licensed::check(options)?.status());
     let authorized = Authorized::load(&options.authorized).map_err(Failure::operator)?;
     let key = match options.key.exists() {
         true => format!("key {}, public {}", options.key.display(), own_key(options)?.public_key()),
@@ -72,5 +73,5 @@ fn check(options: &Options) -> Result<ExitCode, Failure> {
         0 => format!("no client is trusted: {} is empty or missing", options.authorized.display()),
         count => format!("{count} trusted clients in {}", options.authorized.display()),
     };
-    answer(&format!("{}{key}\n{trusted}", options.summary()))
+    answer(&format!("{}{key}\n{trusted}\n{license}", options.summary()))
 }

@@ -14,7 +14,9 @@ use daemon::config_file;
 use daemon::failure::Failure;
 use daemon::log::LogOptions;
 use lexopt::{Parser, ValueExt};
+use license::ProxyId;
 use policy::{Policy, Rule, Source, Sources};
+use seal::IdentityKey;
 use serde::Deserialize;
 use wire::{Name, limits};
 
@@ -174,6 +176,16 @@ impl Options {
                 .map_err(Failure::operator)?,
         };
         resolve(flags, file)
+    }
+
+    /// The Proxy ID of the daemon that goes by these options. Where it depends on the key, that is made if it is
+    /// missing, as at the first start.
+    ///
+    /// # Errors
+    /// There is neither a machine id nor a key.
+    pub fn proxy_id(&self) -> Result<ProxyId, Failure> {
+        let key = || IdentityKey::load_or_create(&self.key).ok().map(|key| *key.public_key().as_bytes());
+        ProxyId::of_installation(key).map_err(Failure::operator)
     }
 
     /// What `--check` prints.

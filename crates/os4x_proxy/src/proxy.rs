@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use crate::call_link::Surroundings;
 use crate::inner_door::{self, Lock};
+use crate::license_watch::{LicenseWatch, Licensed};
 use crate::options::{Options, Outgoing};
 use crate::outer_door::BACKLOG;
 use crate::switchboard::{self, Event, Switchboard};
@@ -32,14 +33,15 @@ pub struct Proxy {
     calls: watch::Receiver<usize>,
     stop: watch::Sender<bool>,
     inner_door: AbortHandle,
+    license: LicenseWatch,
 }
 
 impl Proxy {
-    /// Reads key and list, binds the internal port and serves it. Needs a Tokio runtime.
+    /// Reads key and list, binds the internal port and serves it. Needs a Tokio runtime, and a license.
     ///
     /// # Errors
     /// What the operator has to mend.
-    pub fn start(options: Options) -> Result<Self, Failure> {
+    pub fn start(options: Options, licensed: Licensed) -> Result<Self, Failure> {
         let (lock, authorized) = read_lock(&options)?;
         let listener = options.internal.bind(BACKLOG).map_err(Failure::operator)?;
         let internal = listener.local_addr().map_err(Failure::operator)?;
@@ -62,6 +64,7 @@ impl Proxy {
             stop: stop_seen,
         };
         let inner_door = tokio::spawn(inner_door::serve(listener, lock_seen, around)).abort_handle();
+        let license = LicenseWatch::start(licensed);
         Ok(Self {
             internal,
             options,
@@ -71,6 +74,7 @@ impl Proxy {
             calls: started.calls,
             stop,
             inner_door,
+            license,
         })
     }
 
@@ -79,10 +83,16 @@ impl Proxy {
         self.internal
     }
 
+    /// How things stand with the license.
+    pub fn license_status(&self) -> license::Status {
+        self.license.status()
+    }
+
     /// Takes over what has changed in the configuration. Running calls are not touched.
     ///
     /// # Errors
-    /// What is wrong with the key or the list; everything old stays in force.
+    /// What is wrong with the key or the list; everything old stays in force. A license that is wrong is no error here:
+    /// it is logged, the old one stays in force, and a key that was struck off the list is out nevertheless.
     pub async fn reload(&mut self, options: Options) -> Result<(), Failure> {
         let (lock, authorized) = read_lock(&options)?;
         if options.internal != self.options.internal {
@@ -93,6 +103,7 @@ impl Proxy {
         }
         self.lock.send_replace(Arc::new(lock));
         self.outgoing.send_replace(options.outgoing.clone());
+        self.license.reload(&options).await?;
         self.board.tell(Event::Reload(Box::new(options.clone()), authorized)).await;
         self.options = options;
         Ok(())

@@ -1,5 +1,8 @@
 //! The command line. What comes out of it is ready to use.
 
+mod init;
+mod license;
+
 use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -10,6 +13,9 @@ use daemon::version::{BUILD_DATE, COMMIT, PACKAGE};
 use oftp::Partner;
 use oftp::command::{BufferBytes, Code, Credit, Password};
 
+pub use self::init::{InitClientOptions, InitCommand, InitProxyOptions};
+pub(crate) use self::license::TEST_LICENSEE;
+pub use self::license::{IssueOptions, KeygenOptions, LicenseCommand, ServeOptions, ShowOptions};
 use crate::figure::{Bytes, parse_bytes};
 
 /// Everything that can be asked for.
@@ -30,6 +36,12 @@ pub enum Command {
     /// A small OFTP2 station for commissioning: receive files into a folder, or send some
     #[command(subcommand)]
     Station(StationCommand),
+    /// Licenses: make keys, issue, look at one, hand out test licenses on a web page
+    #[command(subcommand)]
+    License(LicenseCommand),
+    /// Everything that a first start needs, in one step; says what to run next, here and on the other machine
+    #[command(subcommand)]
+    Init(InitCommand),
 }
 
 /// `station …`.

@@ -42,7 +42,7 @@ fn everything_goes_well() {
     let ran = demo(Path::new(PROGRAM), folder.path());
     let (said, errors) = (text(&ran.stdout), text(&ran.stderr));
     assert!(ran.status.success(), "{said}\n{errors}");
-    assert!(said.contains("All 15 steps went well.") && !said.contains('✗'), "{said}");
+    assert!(said.contains("All 16 steps went well.") && !said.contains('✗'), "{said}");
     assert_eq!(said.matches("refuses connections").count(), 3, "{said}");
     assert_eq!(said.matches("same SHA-256 there, EERP came back").count(), 6, "{said}");
     assert!(said.contains("Connection not allowed by ruleset"), "{said}");
@@ -72,8 +72,10 @@ fn a_daemon_that_ends_early_is_told_of_with_its_last_words() {
     let alone = bin.join("os4x_proxyctl");
     std::fs::copy(PROGRAM, &alone).unwrap();
     let key = seal::IdentityKey::load_or_create(&folder.path().join("key")).unwrap().public_key();
-    let script =
-        format!("#!/bin/sh\ncase \"$1\" in -K) echo {key};; *) echo no license >&2; exit 1;; esac\n");
+    let id = format!("{}px", "0".repeat(64));
+    let script = format!(
+        "#!/bin/sh\ncase \"$1\" in -K) echo {key};; -L) echo {id};; *) echo no license >&2; exit 1;; esac\n"
+    );
     for name in ["os4x_proxy", "os4x_proxyclient"] {
         let path = bin.join(name);
         std::fs::write(&path, &script).unwrap();

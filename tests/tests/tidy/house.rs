@@ -8,6 +8,7 @@ pub(crate) const WALLS: &[(&str, &[&str])] = &[
     ("daemon", &[]),
     ("license", &[]),
     ("policy", &[]),
+    ("issuer", &["license"]),
     ("oftp", &[]),
     ("os4x_proxy", &["wire", "seal", "relay", "daemon", "license", "policy"]),
     ("os4x_proxyclient", &["wire", "seal", "relay", "daemon", "policy"]),

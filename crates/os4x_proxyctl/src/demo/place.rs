@@ -96,7 +96,12 @@ impl Place {
 
     /// The proxy's configuration file. `partner` is whom the inside may call; on this host, so that the rule names it.
     pub(super) fn write_proxy_config(&self, partner: SocketAddr) -> Result<(), String> {
-        let mut text = format!("internal = \"{}\"\n{}", self.internal.address, self.common(PROXY)?);
+        let mut text = format!(
+            "internal = \"{}\"\nlicense = {}\n{}",
+            self.internal.address,
+            self.toml(PROXY, "lic")?,
+            self.common(PROXY)?
+        );
         for (name, address) in self.externals() {
             text += &format!("\n[[external]]\nname = \"{name}\"\nlisten = \"{address}\"\n");
             if name == "tls" {
@@ -152,12 +157,15 @@ impl Place {
 
     /// What both configuration files have. The drain is short so that the demo ends soon.
     fn common(&self, stem: &str) -> Result<String, String> {
-        let toml = |extension: &str| {
-            let path = self.path(&format!("{stem}.{extension}"));
-            // The escapes of Rust's strings that a path can need are those of TOML's.
-            path.to_str().map(|path| format!("{path:?}")).ok_or("TMPDIR is no readable text; set another")
-        };
-        Ok(format!("drain = 3\nkey = {}\nauthorized = {}\n", toml("key")?, toml("authorized")?))
+        let (key, authorized) = (self.toml(stem, "key")?, self.toml(stem, "authorized")?);
+        Ok(format!("drain = 3\nkey = {key}\nauthorized = {authorized}\n"))
+    }
+
+    /// The path of a daemon's file as a string of TOML.
+    fn toml(&self, stem: &str, extension: &str) -> Result<String, String> {
+        let path = self.path(&format!("{stem}.{extension}"));
+        // The escapes of Rust's strings that a path can need are those of TOML's.
+        Ok(path.to_str().map(|path| format!("{path:?}")).ok_or("TMPDIR is no readable text; set another")?)
     }
 }
 
@@ -193,6 +201,8 @@ pub(super) const PROXY: &str = "dmz/os4x_proxy";
 pub(super) const CLIENT: &str = "inside/os4x_proxyclient";
 /// The proxy's configuration.
 pub(super) const PROXY_CONFIG: &str = "dmz/os4x_proxy.toml";
+/// The proxy's license.
+pub(super) const LICENSE: &str = "dmz/os4x_proxy.lic";
 /// The client's configuration.
 pub(super) const CLIENT_CONFIG: &str = "inside/os4x_proxyclient.toml";
 /// The certificate of the station inside, as partners get it.

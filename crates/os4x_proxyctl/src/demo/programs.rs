@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use daemon::failure::Failure;
+use license::{ProxyId, ProxyIdTextError};
 use seal::PublicKey;
 use tokio::process::Command;
 
@@ -36,13 +37,25 @@ impl Programs {
 
 /// Asks a daemon for its public key, as an administrator does; it makes the key at the first time.
 pub(super) async fn public_key(program: &Path, config: &Path) -> Result<PublicKey, String> {
-    let shown = format!("{} -K -c {}", program.display(), config.display());
-    let output = Command::new(program).arg("-K").arg("-c").arg(config).output().await;
+    let key = ask(program, "-K", config).await?;
+    key.parse().map_err(|error| format!("-K printed {key:?}, which is no public key: {error}"))
+}
+
+/// Asks the proxy for its Proxy ID.
+pub(super) async fn proxy_id(program: &Path, config: &Path) -> Result<ProxyId, String> {
+    let line = ask(program, "-L", config).await?;
+    let id = line.strip_prefix("OS4X Proxy ID: ").unwrap_or(&line);
+    id.parse().map_err(|error: ProxyIdTextError| error.to_string())
+}
+
+/// What a daemon answers to a flag that only asks.
+async fn ask(program: &Path, flag: &str, config: &Path) -> Result<String, String> {
+    let shown = format!("{} {flag} -c {}", program.display(), config.display());
+    let output = Command::new(program).arg(flag).arg("-c").arg(config).output().await;
     let output = output.map_err(|error| format!("cannot run {shown}: {error}"))?;
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    if !output.status.success() {
-        return Err(format!("{shown} failed ({}): {}", output.status, said(&output.stderr)));
+    match output.status.success() {
+        true => Ok(said(&output.stdout)),
+        false => Err(format!("{shown} failed ({}): {}", output.status, said(&output.stderr))),
     }
-    let key = said(&output.stdout);
-    key.parse().map_err(|error| format!("{shown} printed {key:?}, which is no public key: {error}"))
 }

@@ -4,19 +4,22 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use issuer::{SigningKey, grant};
+use license::Day;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Demo;
 use super::daemon_process::DaemonProcess;
 use super::inside::STATION;
-use super::place::{CLIENT, CLIENT_CONFIG, PROXY, PROXY_CONFIG};
-use super::programs::{Programs, public_key};
+use super::place::{CLIENT, CLIENT_CONFIG, LICENSE, PROXY, PROXY_CONFIG};
+use super::programs::{Programs, proxy_id, public_key};
 use crate::figure::Time;
 
 /// Keys, station, proxy, client. An error is what keeps all further steps from making sense.
 pub(super) async fn run(demo: &mut Demo, programs: &Programs) -> Result<(), String> {
     make_keys(demo, programs).await?;
+    make_license(demo, programs).await?;
     tell_of_station(demo);
     start_proxy(demo, programs).await?;
     see_ports_closed(demo).await;
@@ -38,6 +41,18 @@ async fn make_keys(demo: &mut Demo, programs: &Programs) -> Result<(), String> {
     account.detail(format!("                     now trusted in {CLIENT}.authorized"));
     account.good(format!("os4x_proxyclient -K  {client_key}"));
     account.detail(format!("                     now trusted in {PROXY}.authorized"));
+    Ok(())
+}
+
+async fn make_license(demo: &mut Demo, programs: &Programs) -> Result<(), String> {
+    let Demo { place, account, .. } = demo;
+    account.step("License: one for this proxy, until the end of tomorrow, signed with the development key");
+    let proxy_id = proxy_id(&programs.proxy, &place.path(PROXY_CONFIG)).await?;
+    let license = grant(proxy_id, "the demo".parse()?, Day::today(), 1);
+    let signed = SigningKey::development().and_then(|key| key.sign(&license));
+    place.write(LICENSE, &signed.map_err(|error| error.to_string())?)?;
+    account.good(format!("os4x_proxy -L        {proxy_id}"));
+    account.detail(format!("                     its license is {LICENSE}"));
     Ok(())
 }
 
