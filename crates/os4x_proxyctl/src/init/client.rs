@@ -57,7 +57,14 @@ fn config(folder: &Folder, proxy: &str) -> String {
          \n\
          #[[target]]\n\
          #name = \"plain\"\n\
-         #connect = \"localhost:3305\"\n"
+         #connect = \"localhost:3305\"\n\
+         \n\
+         # Where the station calls its partners: by SOCKS or HTTP CONNECT, or at a port that stands for one of them.\n\
+         #[outgoing]\n\
+         #listen = \"127.0.0.1:65433\"\n\
+         #[[outgoing.forward]]\n\
+         #listen = \"127.0.0.1:13305\"\n\
+         #to = \"partner.example.com:3305\"\n"
     )
 }
 

@@ -82,7 +82,11 @@ fn config(folder: &Folder) -> String {
          # Plain OFTP, if partners need it.\n\
          #[[external]]\n\
          #name = \"plain\"\n\
-         #listen = \":3305\"\n"
+         #listen = \":3305\"\n\
+         \n\
+         # Whom the inside may call through this host: HOST:PORT, *.DOMAIN:PORT, NETWORK/BITS:PORT, *:PORT. Empty: nobody.\n\
+         #[outgoing]\n\
+         #allow = [\"*:3305\", \"*:6619\"]\n"
     )
 }
 
