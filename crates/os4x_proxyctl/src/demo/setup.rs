@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use issuer::{SigningKey, grant};
-use license::Day;
+use license::{Day, TrustedKey};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -47,6 +47,13 @@ async fn make_keys(demo: &mut Demo, programs: &Programs) -> Result<(), String> {
 async fn make_license(demo: &mut Demo, programs: &Programs) -> Result<(), String> {
     let Demo { place, account, .. } = demo;
     account.step("License: one for this proxy, until the end of tomorrow, signed with the development key");
+    let trusted = TrustedKey::built_in().map_err(|error| error.to_string())?;
+    if !trusted.is_development() {
+        return Err(String::from(
+            "this build trusts the license key of its vendor, so that the demo cannot make a license; build without \
+             OS4X_LICENSE_PUBLIC_KEY",
+        ));
+    }
     let proxy_id = proxy_id(&programs.proxy, &place.path(PROXY_CONFIG)).await?;
     let license = grant(proxy_id, "the demo".parse()?, Day::today(), 1);
     let signed = SigningKey::development().and_then(|key| key.sign(&license));

@@ -36,7 +36,7 @@ pub fn run(options: &InitClientOptions) -> Result<ExitCode, Failure> {
 fn config(folder: &Folder, proxy: &str) -> String {
     let [key, authorized] = [KEY, AUTHORIZED].map(|name| folder.toml(name));
     format!(
-        "# os4x_proxyclient, the inner daemon. What is commented out is the default. SIGHUP reads this file again.\n\
+        "# os4x_proxyclient, the inner daemon. What is commented out is the default, or an example. SIGHUP reads this file again.\n\
          \n\
          # The proxies to attach to.\n\
          proxy = [{proxy:?}]\n\

@@ -57,7 +57,7 @@ fn authorized(keys: &[PublicKey]) -> String {
 fn config(folder: &Folder) -> String {
     let [key, authorized, license] = [KEY, AUTHORIZED, LICENSE].map(|name| folder.toml(name));
     format!(
-        "# os4x_proxy, the DMZ daemon. What is commented out is the default. SIGHUP reads this file again.\n\
+        "# os4x_proxy, the DMZ daemon. What is commented out is the default, or an example. SIGHUP reads this file again.\n\
          \n\
          # Own identity, clients that may attach, license.\n\
          key = {key}\n\

@@ -1,8 +1,8 @@
 //! `license serve`: a small web page that hands out test licenses.
 //!
 //! It is for a network of one's own: who can reach it can have licenses. It is on loopback unless told otherwise,
-//! and keeps within bounds: connections and how long each may last ([`door`]), bytes of a request, licenses a minute
-//! ([`limit`]).
+//! and keeps within bounds: connections and how long each may last (`door`), bytes of a request, licenses a minute
+//! (`limit`).
 
 mod door;
 mod limit;
