@@ -36,14 +36,18 @@ pub const FILE_BYTES_MAX: usize = 16_384;
 /// # Errors
 /// Why it does not count.
 pub fn read(path: &Path, trusted: &TrustedKey) -> Result<License, Refusal> {
+    let refuse = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => Refusal::Missing,
+        _ => Refusal::Unreadable(error.to_string()),
+    };
+    // To open a pipe is to wait for somebody at its other end.
+    if !std::fs::metadata(path).map_err(refuse)?.is_file() {
+        return Err(Refusal::Unreadable(String::from("it is not a regular file")));
+    }
     let mut bytes = Vec::new();
-    File::open(path)
-        // One byte more than fits tells that there is more.
-        .and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Refusal::Missing,
-            _ => Refusal::Unreadable(error.to_string()),
-        })?;
+    let file = File::open(path).map_err(refuse)?;
+    // One byte more than fits tells that there is more.
+    file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(refuse)?;
     open(&bytes, trusted)
 }
 
