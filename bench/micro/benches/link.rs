@@ -5,8 +5,8 @@ use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use micro::{Pair, connected, read, runtime, write};
 use relay::buffer::Buffer;
-use relay::{Incoming, Link};
-use tokio::io::{AsyncRead, AsyncWrite, duplex};
+use relay::{Incoming, Link, Stream};
+use tokio::io::duplex;
 use tokio::runtime::Runtime;
 use wire::limits::DATA_BYTES_MAX;
 use wire::{CallId, Frame};
@@ -74,7 +74,7 @@ fn handshake(bencher: Bencher) {
     bencher.bench_local(|| runtime.block_on(pair.sealed()));
 }
 
-fn payload<S: AsyncRead + AsyncWrite>(bencher: Bencher, runtime: &Runtime, ends: (S, S)) {
+fn payload<S: Stream>(bencher: Bencher, runtime: &Runtime, ends: (S, S)) {
     const FRAMES: usize = BYTES / DATA_BYTES_MAX;
     let (mut near, mut far) = (Link::new(ends.0), Link::new(ends.1));
     bencher.counter(BytesCount::new(FRAMES * DATA_BYTES_MAX)).bench_local(|| {

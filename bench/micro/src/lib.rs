@@ -10,12 +10,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay::{JoinLimits, Link, join};
-use seal::{Acceptor, Authorized, Connector, IdentityKey};
+use relay::{JoinLimits, Link, Stream, join};
+use seal::{Acceptor, Authorized, Connector, IdentityKey, SealedStream};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
-use tokio_rustls::TlsStream;
 use wire::{CallId, Frame, LinkState, Role};
 
 /// One thread for everything.
@@ -65,7 +64,7 @@ impl Pair {
     ///
     /// # Panics
     /// When it fails.
-    pub async fn sealed(&self) -> (TlsStream<TcpStream>, TlsStream<TcpStream>) {
+    pub async fn sealed(&self) -> (SealedStream<TcpStream>, SealedStream<TcpStream>) {
         let (near, far) = connected().await;
         let accepted = self.acceptor.accept(far);
         let (client, proxy) = tokio::join!(self.connector.connect(near, "127.0.0.1"), accepted);
@@ -86,7 +85,7 @@ impl Call {
     /// When that fails.
     pub async fn over<S>(proxy: S, client: S) -> Self
     where
-        S: AsyncRead + AsyncWrite + Send + 'static,
+        S: Stream + 'static,
     {
         let mut proxy = (Link::new(proxy), LinkState::standby(Role::Proxy));
         let mut client = (Link::new(client), LinkState::standby(Role::Client));
@@ -133,11 +132,7 @@ pub fn offer() -> Frame {
     Frame::Offer { call: CallId(7), listener, partner }
 }
 
-async fn pass<S: AsyncRead + AsyncWrite>(
-    from: &mut (Link<S>, LinkState),
-    to: &mut (Link<S>, LinkState),
-    frame: &Frame,
-) {
+async fn pass<S: Stream>(from: &mut (Link<S>, LinkState), to: &mut (Link<S>, LinkState), frame: &Frame) {
     from.1.on_sent(frame.kind());
     let (sent, received) = tokio::join!(from.0.send(frame), to.0.receive());
     sent.unwrap();

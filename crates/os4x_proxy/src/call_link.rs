@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use relay::call_event::{CallEvent, CallResult, Direction, Ender, Side, verdict};
 use relay::join::{abort, settle};
-use relay::{Answer, Either, Joined, Link, LinkError, join, race};
-use tokio::io::{AsyncRead, AsyncWrite};
+use relay::{Answer, Either, Joined, Link, LinkError, Stream, join, race};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tracing::debug;
@@ -39,7 +38,7 @@ impl Surroundings {
 }
 
 /// Serves a link that the switchboard has admitted, until one of the two sides ends it.
-pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(
+pub(crate) async fn serve<S: Stream>(
     link: Link<S>,
     id: LinkId,
     mut orders: mpsc::Receiver<LinkOrder>,
@@ -61,13 +60,13 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(
     let _ = timeout(step, carrier.link.writer.close()).await;
 }
 
-struct Carrier<S> {
+struct Carrier<S: Stream> {
     link: Link<S>,
     state: LinkState,
     around: Surroundings,
 }
 
-impl<S: AsyncRead + AsyncWrite> Carrier<S> {
+impl<S: Stream> Carrier<S> {
     /// Carries calls until the link is of no more use.
     async fn serve(&mut self, id: LinkId, orders: &mut mpsc::Receiver<LinkOrder>) -> LinkError {
         loop {

@@ -9,8 +9,7 @@ use relay::call_event::{CallResult, Ender, OutwardCall, Side, verdict_on};
 use relay::callee::{Outcome, join_late, wait_for};
 use relay::connect::{ConnectError, NotConnected, Route, connect_by, is_own};
 use relay::join::{abort, settle};
-use relay::{Either, Link, LinkError, race, socket};
-use tokio::io::{AsyncRead, AsyncWrite};
+use relay::{Either, Link, LinkError, Stream, race, socket};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, timeout};
@@ -23,7 +22,7 @@ use crate::switchboard::{Event, LinkOrder};
 
 /// Serves an outward link that the switchboard has admitted, until one of the two sides ends it. Nobody orders
 /// anything of such a link: `orders` only says by its end that the link is to close when it is next idle.
-pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(
+pub(crate) async fn serve<S: Stream>(
     link: Link<S>,
     id: LinkId,
     mut orders: mpsc::Receiver<LinkOrder>,
@@ -38,7 +37,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(
     let _ = timeout(step, dialler.link.writer.close()).await;
 }
 
-struct Dialler<S> {
+struct Dialler<S: Stream> {
     link: Link<S>,
     id: LinkId,
     state: LinkState,
@@ -66,7 +65,7 @@ impl Unreached {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite> Dialler<S> {
+impl<S: Stream> Dialler<S> {
     /// Carries calls until the link is of no more use.
     async fn serve(&mut self, orders: &mut mpsc::Receiver<LinkOrder>) -> LinkError {
         loop {

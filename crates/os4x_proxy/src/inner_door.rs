@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay::accept::accept_loop;
-use relay::{Either, Link, LinkError, race, socket};
-use seal::{Acceptor, HandshakeError, Sealed, TlsStream};
-use tokio::io::{AsyncRead, AsyncWrite};
+use relay::{Either, Link, LinkError, Stream, race, socket};
+use seal::{Acceptor, HandshakeError, Sealed, SealedStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
@@ -75,10 +74,10 @@ impl Visitor {
         &self,
         stream: TcpStream,
         step: Duration,
-    ) -> Option<(Link<TlsStream<TcpStream>>, PeerKey, Frame)> {
+    ) -> Option<(Link<SealedStream<TcpStream>>, PeerKey, Frame)> {
         // A peer that has gone already is noticed by the handshake.
         let _ = socket::tune(&stream, step);
-        let Sealed { stream, peer } = match self.lock.acceptor.accept(stream).await {
+        let Sealed { stream, peer, .. } = match self.lock.acceptor.accept(stream).await {
             Ok(sealed) => sealed,
             Err(HandshakeError::UnknownKey(key)) => {
                 self.complain("unknown", &seal::unknown_client(&key, &self.lock.authorized_path));
@@ -101,13 +100,7 @@ impl Visitor {
         }
     }
 
-    async fn admit<S: AsyncRead + AsyncWrite>(
-        self,
-        link: Link<S>,
-        key: PeerKey,
-        first: Frame,
-        step: Duration,
-    ) {
+    async fn admit<S: Stream>(self, link: Link<S>, key: PeerKey, first: Frame, step: Duration) {
         let kind = first.kind();
         if !permitted(State::DoorOpened, kind) {
             let violation = Violation { state: State::DoorOpened, kind };
@@ -126,13 +119,7 @@ impl Visitor {
         }
     }
 
-    async fn admit_link<S: AsyncRead + AsyncWrite>(
-        self,
-        link: Link<S>,
-        key: PeerKey,
-        session: SessionId,
-        opening: Opening,
-    ) {
+    async fn admit_link<S: Stream>(self, link: Link<S>, key: PeerKey, session: SessionId, opening: Opening) {
         let (orders, ordered) = mpsc::channel(ORDERS_MAX);
         let (answer, answered) = oneshot::channel();
         self.around.board.tell(Event::Link { key, session, opening, orders, answer }).await;

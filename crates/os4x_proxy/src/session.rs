@@ -3,8 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use relay::{Either, Link, LinkError, race};
-use tokio::io::{AsyncRead, AsyncWrite};
+use relay::{Either, Link, LinkError, Stream, race};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::{debug, warn};
@@ -13,7 +12,7 @@ use wire::{Frame, Hello, PeerKey};
 use crate::switchboard::{Event, OUTBOX_FRAMES_MAX, Switchboard};
 
 /// Serves a control link whose client has said hello, until one of the two sides ends it.
-pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(
+pub(crate) async fn serve<S: Stream>(
     mut link: Link<S>,
     key: PeerKey,
     address: SocketAddr,

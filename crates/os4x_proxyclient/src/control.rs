@@ -54,8 +54,8 @@ async fn last_words(link: &mut ProxyLink, step: Duration) -> Option<LinkError> {
     timeout(step, link.reader.next()).await.ok()?.err()
 }
 
-fn queue_all<S: tokio::io::AsyncWrite>(
-    writer: &mut relay::link::LinkWriter<S>,
+fn queue_all<W: relay::stream::Sink>(
+    writer: &mut relay::link::LinkWriter<W>,
     first: &Frame,
     frames: &mut mpsc::Receiver<Frame>,
 ) {

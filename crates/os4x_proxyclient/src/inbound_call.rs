@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 use relay::call_event::{CallEvent, CallResult, Direction, Ender, Side, verdict};
 use relay::callee::{Outcome, join_late, wait_for};
 use relay::join::{abort, settle};
-use relay::{Joined, Link, LinkError, connect, socket};
-use tokio::io::{AsyncRead, AsyncWrite};
+use relay::{Joined, Link, LinkError, Stream, connect, socket};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use wire::{AbortReason, CallId, Frame, Kind, LinkState, Name, RefuseReason};
@@ -50,7 +49,7 @@ pub(crate) async fn reach(listener: Name, around: Surroundings) -> Result<TcpStr
 }
 
 /// Carries a call that was offered on `link` to its end. `Ok` means that the link is on standby again.
-pub(crate) async fn carry<S: AsyncRead + AsyncWrite>(
+pub(crate) async fn carry<S: Stream>(
     link: &mut Link<S>,
     state: &mut LinkState,
     call: Call,
@@ -84,7 +83,7 @@ pub(crate) async fn carry<S: AsyncRead + AsyncWrite>(
     settle(link, state).await
 }
 
-async fn run<S: AsyncRead + AsyncWrite>(
+async fn run<S: Stream>(
     link: &mut Link<S>,
     state: &mut LinkState,
     call: Call,

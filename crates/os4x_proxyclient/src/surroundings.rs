@@ -9,7 +9,7 @@ use std::time::Duration;
 use daemon::address::HostPort;
 use relay::connect::ConnectError;
 use relay::{JoinLimits, Link, connect, socket};
-use seal::{Connector, HandshakeError, PublicKey, Sealed, TlsStream};
+use seal::{Connector, HandshakeError, PublicKey, Sealed, SealedStream};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -18,7 +18,7 @@ use wire::{Name, RefuseReason};
 use crate::options::Outgoing;
 
 /// A sealed link to the proxy.
-pub(crate) type ProxyLink = Link<TlsStream<TcpStream>>;
+pub(crate) type ProxyLink = Link<SealedStream<TcpStream>>;
 
 /// What the operator may change while the daemon runs.
 #[derive(Clone)]

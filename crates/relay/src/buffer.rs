@@ -7,10 +7,14 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use wire::limits::{DATA_BYTES_MAX, FRAME_HEADER_BYTES};
+use wire::limits::{DATA_BYTES_MAX, FRAME_HEADER_BYTES, RECORD_BYTES};
 
-/// Size of every buffer: one `Data` frame at its largest, header included.
-pub const BUFFER_BYTES: usize = DATA_BYTES_MAX + FRAME_HEADER_BYTES;
+/// A full record, sealed: header, inner type and tag are 22 bytes (RFC 8446, section 5.2).
+const SEALED_BYTES: usize = RECORD_BYTES + 22;
+/// Size of every buffer: one `Data` frame at its largest as it comes off the wire, and one record to spare, so that
+/// what has arrived of the next frame does not cost a system call of its own.
+pub const BUFFER_BYTES: usize = 5 * SEALED_BYTES;
+const _: () = assert!(DATA_BYTES_MAX + FRAME_HEADER_BYTES == 4 * RECORD_BYTES);
 /// Buffers that a thread keeps: a reader and a writer of each direction of a few calls that are busy at once.
 const KEPT_PER_THREAD: usize = 16;
 

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use wire::limits::RINGING_AFTER_MS;
@@ -14,6 +14,7 @@ use crate::join::{End, EndedBy, JoinLimits, Joined, abort, join};
 use crate::link::{Incoming, Link, LinkError};
 use crate::race::{Either, race};
 use crate::socket;
+use crate::stream::Stream;
 
 /// What ended the wait for the far end of a call.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ pub enum Outcome<T, E> {
 
 /// Waits until the far end of a call is reached, and listens to the link meanwhile: the caller may already be speaking,
 /// which is kept in `early`, or leave. When it takes long, `Ringing` is said once.
-pub async fn wait_for<S: AsyncRead + AsyncWrite, T, E>(
+pub async fn wait_for<S: Stream, T, E>(
     far_end: impl Future<Output = Result<T, E>>,
     link: &mut Link<S>,
     state: &mut LinkState,
@@ -72,7 +73,7 @@ pub async fn wait_for<S: AsyncRead + AsyncWrite, T, E>(
 
 /// Hands the early payload to the far end within `step` (`-T`), and carries the accepted call to its end: see [`join()`].
 /// The count of bytes to the socket includes the early ones.
-pub async fn join_late<S: AsyncRead + AsyncWrite>(
+pub async fn join_late<S: Stream>(
     mut socket: TcpStream,
     early: &[u8],
     link: &mut Link<S>,

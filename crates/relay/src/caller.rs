@@ -6,15 +6,17 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, Interest};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use wire::limits::{FRAME_HEADER_BYTES, OFFER_SIGN_MS};
 use wire::{Frame, Kind, LinkState, Violation};
 
 use crate::buffer::Buffer;
+use crate::join::read_socket;
 use crate::link::{Incoming, Link, LinkError};
 use crate::race::{Either, race};
+use crate::stream::Stream;
 
 /// The plain socket from which a call is set up, until the call is joined.
 #[derive(Debug)]
@@ -52,18 +54,9 @@ impl Caller {
     /// # Errors
     /// The connection has failed.
     pub async fn read_early(&mut self, room: usize) -> io::Result<(Buffer, usize)> {
-        loop {
-            self.socket.readable().await?;
-            let mut buffer = Buffer::take();
-            match self.socket.try_read(&mut buffer[FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + room]) {
-                Ok(count) => {
-                    self.early.extend_from_slice(&buffer[FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + count]);
-                    return Ok((buffer, count));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let (buffer, count) = read_socket(&mut self.socket, room).await?;
+        self.early.extend_from_slice(&buffer[FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + count]);
+        Ok((buffer, count))
     }
 
     /// Returns when the connection has been reset or has failed. Its orderly end is none of this: a caller may have
@@ -75,7 +68,7 @@ impl Caller {
 
     /// Puts a call to the other end of a link by `opening` and waits for the answer until `deadline`. What the caller
     /// says meanwhile is sent along, within bounds. Without any sign for [`OFFER_SIGN_MS`] the link is dead.
-    pub async fn offer<S: AsyncRead + AsyncWrite>(
+    pub async fn offer<S: Stream>(
         &mut self,
         link: &mut Link<S>,
         state: &mut LinkState,
@@ -120,23 +113,22 @@ impl Caller {
         }
     }
 
-    async fn open<S: AsyncRead + AsyncWrite>(
+    async fn open<S: Stream>(
         &self,
         link: &mut Link<S>,
         state: &mut LinkState,
         opening: &Frame,
     ) -> Result<(), LinkError> {
         state.on_sent(opening.kind());
-        link.send(opening).await?;
+        link.writer.queue(opening);
         if !self.early.is_empty() {
             let mut buffer = Buffer::take();
             let count = self.early.len();
             buffer[FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + count].copy_from_slice(&self.early);
             state.on_payload_sent(count);
             link.writer.queue_payload(buffer, count);
-            link.writer.flush().await?;
         }
-        Ok(())
+        link.writer.flush().await
     }
 
     /// Waits for the caller, reading `room` bytes at most; without room only for its failure.

@@ -7,21 +7,23 @@
 
 mod call;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::Pin;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::net::tcp::ReadHalf;
 use tokio::time::timeout;
-use wire::limits::{FRAME_HEADER_BYTES, SETTLE_MS};
+use wire::limits::{DATA_BYTES_MAX, FRAME_HEADER_BYTES, SETTLE_MS};
 use wire::{AbortReason, Frame, LinkState};
 
 use crate::buffer::Buffer;
 use crate::link::{Incoming, Link, LinkError};
 use crate::race::both;
 use crate::socket::{reset, reset_on_close};
+use crate::stream::Stream;
 use call::Call;
 
 /// How long a call may be silent.
@@ -74,7 +76,7 @@ pub struct Joined {
 /// the call had to be aborted after this end had said `End`: nothing but the end of the link tells the peer then.
 ///
 /// `stop` ends the call by an abort when it becomes ready: the time to drain is over.
-pub async fn join<S: AsyncRead + AsyncWrite>(
+pub async fn join<S: Stream>(
     mut socket: TcpStream,
     link: &mut Link<S>,
     state: &mut LinkState,
@@ -113,7 +115,7 @@ pub async fn join<S: AsyncRead + AsyncWrite>(
 }
 
 /// Queues `Abort` for this end's direction of a call.
-pub fn abort<S: AsyncRead + AsyncWrite>(link: &mut Link<S>, state: &mut LinkState, reason: AbortReason) {
+pub fn abort<S: Stream>(link: &mut Link<S>, state: &mut LinkState, reason: AbortReason) {
     link.writer.queue(&Frame::Abort(reason));
     state.on_sent(wire::Kind::Abort);
 }
@@ -121,10 +123,7 @@ pub fn abort<S: AsyncRead + AsyncWrite>(link: &mut Link<S>, state: &mut LinkStat
 /// After this end has closed its direction of a call: flushes, and discards what still comes until the peer has
 /// closed its own. The link is on standby afterwards. An error, or more than [`SETTLE_MS`], makes it unusable: drop
 /// it, so that the peer learns.
-pub async fn settle<S: AsyncRead + AsyncWrite>(
-    link: &mut Link<S>,
-    state: &mut LinkState,
-) -> Result<(), LinkError> {
+pub async fn settle<S: Stream>(link: &mut Link<S>, state: &mut LinkState) -> Result<(), LinkError> {
     let Link { reader, writer } = link;
     let discard = async {
         while !state.is_standby() {
@@ -141,15 +140,19 @@ pub async fn settle<S: AsyncRead + AsyncWrite>(
 }
 
 /// Reads from a socket into a buffer that is held only while there is something to read. The payload begins at
-/// [`FRAME_HEADER_BYTES`], so that a frame's header fits before it. A count of 0 is the end of the stream.
-pub async fn read_socket(socket: &mut ReadHalf<'_>) -> io::Result<(Buffer, usize)> {
-    loop {
-        socket.readable().await?;
+/// [`FRAME_HEADER_BYTES`], so that a frame's header fits before it, and fits into one frame. A count of 0 is the end of
+/// the stream.
+pub async fn read_socket(
+    socket: &mut (impl AsyncRead + Unpin),
+    payload_bytes_max: usize,
+) -> io::Result<(Buffer, usize)> {
+    let end = FRAME_HEADER_BYTES + payload_bytes_max.min(DATA_BYTES_MAX);
+    poll_fn(|cx| {
         let mut buffer = Buffer::take();
-        match socket.try_read(&mut buffer[FRAME_HEADER_BYTES..]) {
-            Ok(count) => return Ok((buffer, count)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
+        let mut room = ReadBuf::new(&mut buffer[FRAME_HEADER_BYTES..end]);
+        ready!(Pin::new(&mut *socket).poll_read(cx, &mut room))?;
+        let count = room.filled().len();
+        Poll::Ready(Ok((buffer, count)))
+    })
+    .await
 }

@@ -5,7 +5,8 @@
 //! * [`caller`], [`callee`]: the two ends of a link while a call is set up on it.
 //! * [`connect()`]: names, both families, one deadline.
 //! * [`socket`]: the options of every socket, and how one is reset.
-//! * [`link`]: a stream between the daemons, cut into the frames of [`wire`].
+//! * [`stream`]: what lies between the daemons, a sealed connection.
+//! * [`link`]: such a stream, cut into the frames of [`wire`].
 //! * [`join()`]: the heart: a plain socket and a link become one call.
 #![forbid(unsafe_code)]
 
@@ -19,9 +20,11 @@ pub mod join;
 pub mod link;
 pub mod race;
 pub mod socket;
+pub mod stream;
 
 pub use caller::{Answer, Caller};
 pub use connect::{ConnectError, connect};
 pub use join::{End, EndedBy, JoinLimits, Joined, join};
 pub use link::{Incoming, Link, LinkError};
 pub use race::{Either, race};
+pub use stream::Stream;

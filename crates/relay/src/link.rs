@@ -9,11 +9,12 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, ReadHalf, WriteHalf};
+use tokio::io::{AsyncWrite, ReadBuf};
 use wire::limits::{BODY_BYTES_MAX, DATA_BYTES_MAX, FRAME_HEADER_BYTES};
 use wire::{Frame, Header, Kind, Malformed, Violation};
 
 use crate::buffer::{BUFFER_BYTES, Buffer};
+use crate::stream::{Sink, Source, Stream};
 
 const _: () = assert!(FRAME_HEADER_BYTES + BODY_BYTES_MAX <= BUFFER_BYTES, "a frame fits into a buffer");
 
@@ -96,22 +97,29 @@ impl fmt::Debug for Incoming<'_> {
 }
 
 /// A stream between the daemons.
-#[derive(Debug)]
-pub struct Link<S> {
+pub struct Link<S: Stream> {
     /// Where frames come from.
-    pub reader: LinkReader<S>,
+    pub reader: LinkReader<S::Reader>,
     /// Where frames go.
-    pub writer: LinkWriter<S>,
+    pub writer: LinkWriter<S::Writer>,
 }
 
-impl<S: AsyncRead + AsyncWrite> Link<S> {
+impl<S: Stream> fmt::Debug for Link<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("reader", &self.reader).field("writer", &self.writer).finish()
+    }
+}
+
+impl<S: Stream> Link<S> {
     /// Takes a stream on which nothing was sent yet.
     pub fn new(stream: S) -> Self {
-        let (reader, writer) = tokio::io::split(stream);
+        let (reader, writer) = stream.split();
         Self {
-            reader: LinkReader { half: reader, buffer: None, start: 0, end: 0, payload_left: 0 },
+            reader: LinkReader { source: reader, buffer: None, start: 0, end: 0, payload_left: 0 },
             writer: LinkWriter {
-                half: writer,
+                sink: writer,
+                ahead: Vec::new(),
+                ahead_at: 0,
                 payload: None,
                 payload_at: 0,
                 frames: Vec::new(),
@@ -139,8 +147,8 @@ impl<S: AsyncRead + AsyncWrite> Link<S> {
 }
 
 /// The half of a link from which frames come.
-pub struct LinkReader<S> {
-    half: ReadHalf<S>,
+pub struct LinkReader<R> {
+    source: R,
     /// Held only while it has bytes.
     buffer: Option<Buffer>,
     start: usize,
@@ -149,7 +157,7 @@ pub struct LinkReader<S> {
     payload_left: usize,
 }
 
-impl<S: AsyncRead> LinkReader<S> {
+impl<R: Source> LinkReader<R> {
     /// Waits for the next frame or the next piece of payload.
     pub async fn next(&mut self) -> Result<Incoming<'_>, LinkError> {
         loop {
@@ -210,7 +218,7 @@ impl<S: AsyncRead> LinkReader<S> {
         // There is room: a frame that is there in part is shorter than the buffer, and payload is handed out first.
         debug_assert!(self.end < BUFFER_BYTES);
         let mut room = ReadBuf::new(&mut buffer[self.end..]);
-        let outcome = Pin::new(&mut self.half).poll_read(cx, &mut room);
+        let outcome = Pin::new(&mut self.source).poll_read(cx, &mut room);
         let count = room.filled().len();
         if self.end + count > 0 {
             self.buffer = Some(buffer);
@@ -226,7 +234,7 @@ impl<S: AsyncRead> LinkReader<S> {
     }
 }
 
-impl<S> fmt::Debug for LinkReader<S> {
+impl<R> fmt::Debug for LinkReader<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LinkReader")
             .field("holds_buffer", &self.buffer.is_some())
@@ -237,8 +245,11 @@ impl<S> fmt::Debug for LinkReader<S> {
 }
 
 /// The half of a link into which frames go. What was queued goes out in order; payload is never overtaken.
-pub struct LinkWriter<S> {
-    half: WriteHalf<S>,
+pub struct LinkWriter<W> {
+    sink: W,
+    /// Frames that were queued before the payload.
+    ahead: Vec<u8>,
+    ahead_at: usize,
     payload: Option<(Buffer, usize)>,
     payload_at: usize,
     frames: Vec<u8>,
@@ -249,7 +260,7 @@ pub struct LinkWriter<S> {
     bytes_written: u64,
 }
 
-impl<S: AsyncWrite> LinkWriter<S> {
+impl<W: Sink> LinkWriter<W> {
     /// Queues a frame behind whatever has not been written yet.
     pub fn queue(&mut self, frame: &Frame) {
         self.is_flushed = false;
@@ -257,11 +268,12 @@ impl<S: AsyncWrite> LinkWriter<S> {
     }
 
     /// Queues a `Data` frame whose payload is `payload_bytes` from [`FRAME_HEADER_BYTES`] on in `buffer`; the
-    /// header is put before it. Everything queued before must have been flushed.
+    /// header is put before it. Payload queued before must have been flushed.
     pub fn queue_payload(&mut self, mut buffer: Buffer, payload_bytes: usize) {
-        assert!(self.is_flushed(), "payload is queued behind nothing");
+        assert!(self.payload.is_none() && self.ahead.is_empty(), "payload is queued behind payload");
         assert!(payload_bytes <= DATA_BYTES_MAX);
         buffer[..FRAME_HEADER_BYTES].copy_from_slice(&Header::data(payload_bytes).encode());
+        (self.ahead, self.ahead_at) = (std::mem::take(&mut self.frames), std::mem::take(&mut self.frames_at));
         self.payload = Some((buffer, FRAME_HEADER_BYTES + payload_bytes));
         self.payload_at = 0;
         self.is_flushed = false;
@@ -275,8 +287,9 @@ impl<S: AsyncWrite> LinkWriter<S> {
     /// Gives the link up: nothing of what was queued goes out any more, and every further flush fails.
     pub(crate) fn cut(&mut self) {
         self.payload = None;
+        self.ahead.clear();
         self.frames.clear();
-        self.frames_at = 0;
+        (self.ahead_at, self.frames_at) = (0, 0);
         self.is_cut = true;
     }
 
@@ -293,7 +306,7 @@ impl<S: AsyncWrite> LinkWriter<S> {
     /// Says goodbye on the stream itself. Nothing can be sent afterwards.
     pub async fn close(&mut self) -> Result<(), LinkError> {
         self.flush().await?;
-        poll_fn(|cx| Pin::new(&mut self.half).poll_shutdown(cx)).await?;
+        poll_fn(|cx| Pin::new(&mut self.sink).poll_shutdown(cx)).await?;
         Ok(())
     }
 
@@ -301,22 +314,23 @@ impl<S: AsyncWrite> LinkWriter<S> {
         if self.is_cut {
             return Poll::Ready(Err(LinkError::Broken(io::ErrorKind::ConnectionAborted.into())));
         }
+        let written = &mut self.bytes_written;
+        ready!(poll_write_all(&mut self.sink, cx, &self.ahead, &mut self.ahead_at, written))?;
+        (self.ahead, self.ahead_at) = (Vec::new(), 0);
         if let Some((buffer, end)) = &self.payload {
-            let written = &mut self.bytes_written;
-            ready!(poll_write_all(&mut self.half, cx, &buffer[..*end], &mut self.payload_at, written))?;
+            ready!(poll_write_all(&mut self.sink, cx, &buffer[..*end], &mut self.payload_at, written))?;
             self.payload = None;
         }
-        let written = &mut self.bytes_written;
-        ready!(poll_write_all(&mut self.half, cx, &self.frames, &mut self.frames_at, written))?;
+        ready!(poll_write_all(&mut self.sink, cx, &self.frames, &mut self.frames_at, written))?;
         self.frames.clear();
         self.frames_at = 0;
-        ready!(Pin::new(&mut self.half).poll_flush(cx))?;
+        ready!(Pin::new(&mut self.sink).poll_flush(cx))?;
         self.is_flushed = true;
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S> fmt::Debug for LinkWriter<S> {
+impl<W> fmt::Debug for LinkWriter<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LinkWriter")
             .field("holds_buffer", &self.payload.is_some())
@@ -329,14 +343,14 @@ impl<S> fmt::Debug for LinkWriter<S> {
 
 /// Writes `bytes` from `at` on, remembering in `at` how far it came and counting in `written`.
 fn poll_write_all<W: AsyncWrite + Unpin>(
-    half: &mut W,
+    sink: &mut W,
     cx: &mut Context<'_>,
     bytes: &[u8],
     at: &mut usize,
     written: &mut u64,
 ) -> Poll<io::Result<()>> {
     while *at < bytes.len() {
-        let count = ready!(Pin::new(&mut *half).poll_write(cx, &bytes[*at..]))?;
+        let count = ready!(Pin::new(&mut *sink).poll_write(cx, &bytes[*at..]))?;
         if count == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }

@@ -4,7 +4,8 @@
 mod common;
 
 use common::{
-    Call, Medium, Side, UNBOUNDED, carry, read_until_fin, read_until_reset, reset_after_fin, soon, tcp_pair,
+    Call, Medium, Side, Stream, UNBOUNDED, carry, read_until_fin, read_until_reset, reset_after_fin, soon,
+    tcp_pair,
 };
 use relay::socket::reset;
 use relay::{End, EndedBy, Incoming};
@@ -102,7 +103,7 @@ async fn both_ends_reset_at_once() {
 /// The proxy's end of a call over a loopback link; the test plays everything beyond.
 async fn over_tcp() -> (TcpStream, TcpStream, tokio::task::JoinHandle<common::Outcome>) {
     let ((partner, at_proxy), (near, far)) = (tcp_pair().await, tcp_pair().await);
-    let proxy = carry(at_proxy, Side::accepted(Box::new(near)), UNBOUNDED, pending());
+    let proxy = carry(at_proxy, Side::accepted(Stream::from(near)), UNBOUNDED, pending());
     (partner, far, proxy)
 }
 
@@ -184,7 +185,7 @@ async fn every_reason_arrives_and_is_answered() {
 async fn a_reset_is_noticed_while_the_link_is_full() {
     let (near, far) = duplex(64);
     let (mut partner, at_proxy) = tcp_pair().await;
-    let proxy = carry_only(at_proxy, Side::accepted(Box::new(near)));
+    let proxy = carry_only(at_proxy, Side::accepted(Stream::from(near)));
     partner.write_all(&vec![7; 50_000]).await.unwrap();
     let mut peer = relay::Link::new(far);
     assert!(matches!(soon(peer.reader.next()).await, Ok(Incoming::Payload(_))));
@@ -217,7 +218,7 @@ async fn a_reset_is_noticed_while_the_end_cannot_be_said() {
     let ((mut partner, at_proxy), (near, mut far)) = (tcp_pair().await, duplex(64));
     partner.write_all(&[7; 61]).await.unwrap();
     partner.shutdown().await.unwrap();
-    let proxy = carry_only(at_proxy, Side::accepted(Box::new(near)));
+    let proxy = carry_only(at_proxy, Side::accepted(Stream::from(near)));
     soon(far.read_exact(&mut [0; 4])).await.unwrap();
     // The join has the thread for as long as it has something to do, and comes to rest with `End` in its hands.
     for _ in 0..200 {
@@ -240,7 +241,7 @@ fn carry_only(socket: TcpStream, mut side: Side) -> tokio::task::JoinHandle<(End
 async fn a_reset_is_not_overlooked_when_the_peer_ends_at_the_same_time() {
     let ((mut partner, at_proxy), (near, mut far)) = (tcp_pair().await, duplex(64));
     let same = SockRef::from(&at_proxy).try_clone().unwrap();
-    let proxy = carry_only(at_proxy, Side::accepted(Box::new(near)));
+    let proxy = carry_only(at_proxy, Side::accepted(Stream::from(near)));
     partner.shutdown().await.unwrap();
     soon(far.read_exact(&mut [0; 4])).await.unwrap();
     reset(partner);
@@ -266,7 +267,7 @@ async fn a_join_that_is_dropped_is_an_abort() {
 #[tokio::test]
 async fn an_abort_is_noticed_while_the_link_is_full() {
     let ((mut partner, at_proxy), (near, mut far)) = (tcp_pair().await, duplex(64));
-    let proxy = carry_only(at_proxy, Side::accepted(Box::new(near)));
+    let proxy = carry_only(at_proxy, Side::accepted(Stream::from(near)));
     partner.write_all(&vec![7; 50_000]).await.unwrap();
     soon(far.read_exact(&mut [0; 4])).await.unwrap();
     far.write_all(&encoded(&Frame::Abort(AbortReason::Idle))).await.unwrap();

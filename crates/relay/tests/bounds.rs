@@ -7,7 +7,8 @@ use std::future::pending;
 use std::time::Duration;
 
 use common::{
-    Call, HeldClock, Medium, Side, UNBOUNDED, carry, move_byte, read_until_reset, soon, standby, tcp_pair,
+    Call, HeldClock, Medium, Side, Stream, UNBOUNDED, carry, move_byte, read_until_reset, soon, standby,
+    tcp_pair,
 };
 use relay::join::{abort, settle};
 use relay::{End, EndedBy, Incoming, JoinLimits, LinkError};
@@ -82,7 +83,7 @@ async fn a_slow_reader_is_not_a_silent_one() {
     let _clock = HeldClock::new();
     let (near, far) = duplex(10);
     let (mut partner, at_proxy) = tcp_pair().await;
-    let proxy = carry(at_proxy, Side::accepted(Box::new(near)), MINUTE, pending());
+    let proxy = carry(at_proxy, Side::accepted(Stream::from(near)), MINUTE, pending());
     partner.write_all(&[7; 200]).await.unwrap();
     let mut peer = relay::Link::new(far);
     let mut got = 0;
@@ -108,7 +109,7 @@ async fn a_slow_station_is_not_a_silent_one() {
     SockRef::from(&at_daemon).set_send_buffer_size(4096).unwrap();
 
     let (near, far) = duplex(1 << 20);
-    let joined = carry(at_daemon, Side::accepted(Box::new(near)), MINUTE, pending());
+    let joined = carry(at_daemon, Side::accepted(Stream::from(near)), MINUTE, pending());
     let mut peer = relay::Link::new(far);
     peer.writer.queue_payload(relay::buffer::Buffer::take(), DATA_BYTES_MAX);
     peer.writer.flush().await.unwrap();
@@ -153,7 +154,7 @@ async fn the_end_of_the_time_to_drain_aborts() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_does_not_answer_an_abort_costs_the_link() {
     let (near, _far) = duplex(1000);
-    let mut side = Side::accepted(Box::new(near));
+    let mut side = Side::accepted(Stream::from(near));
     abort(&mut side.link, &mut side.state, AbortReason::GivenUp);
     let began = Instant::now();
     let outcome = settle(&mut side.link, &mut side.state).await;
@@ -168,12 +169,12 @@ async fn a_peer_that_does_not_answer_an_abort_costs_the_link() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_does_not_read_or_only_talks_costs_the_link() {
     let (near, _far) = duplex(3);
-    let mut side = Side::accepted(Box::new(near));
+    let mut side = Side::accepted(Stream::from(near));
     abort(&mut side.link, &mut side.state, AbortReason::GivenUp);
     assert!(settle(&mut side.link, &mut side.state).await.is_err());
 
     let (near, far) = duplex(1000);
-    let mut side = Side::accepted(Box::new(near));
+    let mut side = Side::accepted(Stream::from(near));
     abort(&mut side.link, &mut side.state, AbortReason::GivenUp);
     let mut peer = relay::Link::new(far);
     let talk = async {
@@ -192,7 +193,7 @@ async fn a_peer_that_does_not_read_or_only_talks_costs_the_link() {
 #[tokio::test]
 async fn what_was_on_its_way_is_discarded() {
     let (near, far) = duplex(100);
-    let mut side = Side::accepted(Box::new(near));
+    let mut side = Side::accepted(Stream::from(near));
     let mut peer = relay::Link::new(far);
     abort(&mut side.link, &mut side.state, AbortReason::GivenUp);
     let answer = async {

@@ -116,7 +116,7 @@ async fn the_called_end_speaks_first_and_small_pieces_are_not_held_back() {
 async fn what_is_queued_is_flushed() {
     let (near, mut far) = duplex(1 << 16);
     let stream = tokio::io::BufWriter::with_capacity(1 << 20, near);
-    let mut link = relay::Link::new(stream);
+    let mut link = relay::Link::new(common::Stream::from(stream));
     link.writer.queue(&wire::Frame::End);
     assert!(!link.writer.is_flushed());
     link.writer.flush().await.unwrap();

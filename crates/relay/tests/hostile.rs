@@ -5,7 +5,9 @@ mod common;
 
 use std::future::pending;
 
-use common::{Outcome, Random, Side, UNBOUNDED, carry, read_until_reset, reset_after_fin, soon, tcp_pair};
+use common::{
+    Outcome, Random, Side, Stream, UNBOUNDED, carry, read_until_reset, reset_after_fin, soon, tcp_pair,
+};
 use relay::{End, EndedBy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::TcpStream;
@@ -18,7 +20,7 @@ const DATA: [u8; 5] = [17, 0, 0, 1, 7];
 /// The proxy's end of a call: the partner, the peer's end of the link in bytes, and the join.
 async fn victim() -> (TcpStream, DuplexStream, JoinHandle<Outcome>) {
     let ((partner, at_proxy), (near, far)) = (tcp_pair().await, duplex(1 << 20));
-    let side = Side::accepted(Box::new(near));
+    let side = Side::accepted(Stream::from(near));
     (partner, far, carry(at_proxy, side, UNBOUNDED, pending()))
 }
 

@@ -5,35 +5,50 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
-use rustls::{AlertDescription, CertificateError, CommonState, OtherError};
+use rustls::server::UnbufferedServerConnection;
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, CommonState, NamedGroup, OtherError, ServerConfig,
+    SupportedCipherSuite,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use crate::authorized::canonical_host;
-use crate::tls::{ALPN, SESSION_BUFFER_BYTES_MAX, client_config, server_config};
+use crate::driver::{Handshake, shake};
+use crate::record::{Opener, Sealer};
+use crate::stream::SealedStream;
+use crate::tls::{ALPN, client_config, server_config};
 use crate::verify::UnknownKey;
 use crate::{Authorized, IdentityKey, PublicKey};
 
 /// A link whose peer has proved its key, and whose key is on the list.
-///
-/// Reading returns 0 only after the peer's close_notify; a connection that just stops is an error of
-/// kind `UnexpectedEof`. Shut the stream down to say the end.
 #[derive(Debug)]
 pub struct Sealed<IO> {
     /// Everything that goes in and out from here on.
-    pub stream: TlsStream<IO>,
+    pub stream: SealedStream<IO>,
     /// Who the peer is.
     pub peer: PublicKey,
+    /// What the two agreed on.
+    pub agreed: Agreed,
+}
+
+/// What the two ends of a link agreed on.
+#[derive(Clone, Copy, Debug)]
+pub struct Agreed {
+    /// How what is sent is sealed.
+    pub suite: SupportedCipherSuite,
+    /// How the keys came about.
+    pub group: NamedGroup,
 }
 
 /// The proxy's end: answers handshakes. Cheap to clone; make a new one to reload.
 #[derive(Clone)]
-pub struct Acceptor(TlsAcceptor);
+pub struct Acceptor(Arc<ServerConfig>);
 
 /// The client's end: begins handshakes. Cheap to clone; make a new one to reload.
 #[derive(Clone)]
-pub struct Connector(TlsConnector);
+pub struct Connector(Arc<ClientConfig>);
 
 impl Acceptor {
     /// An acceptor that proves itself with `key` and lets in who is in `authorized`.
@@ -42,7 +57,7 @@ impl Acceptor {
     /// [`SetupError`] when the cryptographic library refuses its settings: our fault, not the operator's.
     pub fn new(key: &IdentityKey, authorized: Arc<Authorized>) -> Result<Self, SetupError> {
         let config = server_config(key, authorized).map_err(SetupError)?;
-        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+        Ok(Self(Arc::new(config)))
     }
 
     /// Answers one handshake. The caller sets the deadline by dropping the future.
@@ -53,13 +68,12 @@ impl Acceptor {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        let limit = |session: &mut rustls::ServerConnection| {
-            session.set_buffer_limit(Some(SESSION_BUFFER_BYTES_MAX));
-        };
-        match self.0.accept_with(io, limit).into_fallible().await {
-            Ok(stream) => sealed(TlsStream::Server(stream)),
-            Err((error, io)) => {
-                let error = HandshakeError::from_io(error);
+        let mut io = io;
+        let session = UnbufferedServerConnection::new(self.0.clone())
+            .map_err(|error| HandshakeError::from_tls(&error))?;
+        match seal(&mut io, session).await {
+            Ok(halves) => Ok(halves.over(io)),
+            Err(error) => {
                 if matches!(error, HandshakeError::UnknownKey(_)) {
                     let _ = tokio::time::timeout(FAREWELL_MAX, say_farewell(io)).await;
                 }
@@ -76,7 +90,7 @@ impl Connector {
     /// [`SetupError`] when the cryptographic library refuses its settings: our fault, not the operator's.
     pub fn new(key: &IdentityKey, authorized: Arc<Authorized>) -> Result<Self, SetupError> {
         let config = client_config(key, authorized).map_err(SetupError)?;
-        Ok(Self(TlsConnector::from(Arc::new(config))))
+        Ok(Self(Arc::new(config)))
     }
 
     /// Begins one handshake with the proxy that was dialled as `host` (a name or an address, without port).
@@ -93,13 +107,10 @@ impl Connector {
     {
         let name = ServerName::try_from(canonical_host(without_zone(host)))
             .map_err(|_| HandshakeError::BadHost(host.to_owned()))?;
-        let limit = |session: &mut rustls::ClientConnection| {
-            session.set_buffer_limit(Some(SESSION_BUFFER_BYTES_MAX));
-        };
-        match self.0.connect_with(name, io, limit).await {
-            Ok(stream) => sealed(TlsStream::Client(stream)),
-            Err(error) => Err(HandshakeError::from_io(error)),
-        }
+        let mut io = io;
+        let session = UnbufferedClientConnection::new(self.0.clone(), name)
+            .map_err(|error| HandshakeError::from_tls(&error))?;
+        Ok(seal(&mut io, session).await?.over(io))
     }
 }
 
@@ -191,16 +202,41 @@ impl fmt::Display for HandshakeError {
 
 impl std::error::Error for HandshakeError {}
 
+/// A handshake that is over.
+struct Done {
+    opener: Opener,
+    sealer: Sealer,
+    received: Vec<u8>,
+    peer: PublicKey,
+    agreed: Agreed,
+}
+
+impl Done {
+    fn over<IO>(self, io: IO) -> Sealed<IO> {
+        let stream = SealedStream::new(io, self.opener, self.sealer, self.received);
+        Sealed { stream, peer: self.peer, agreed: self.agreed }
+    }
+}
+
+async fn seal<IO: AsyncRead + AsyncWrite + Unpin>(
+    io: &mut IO,
+    session: impl Handshake,
+) -> Result<Done, HandshakeError> {
+    let ((opener, sealer, received), (peer, agreed)) =
+        shake(io, session, check).await.map_err(HandshakeError::from_io)?;
+    Ok(Done { opener, sealer, received, peer, agreed })
+}
+
 /// The last check: the handshake is over, and everything it must have settled is looked at once more.
-fn sealed<IO>(stream: TlsStream<IO>) -> Result<Sealed<IO>, HandshakeError> {
-    let (_, session) = stream.get_ref();
+fn check(session: &CommonState) -> Result<(PublicKey, Agreed), rustls::Error> {
     // The library lets a peer through that names no protocol at all.
     if session.alpn_protocol() != Some(ALPN) {
-        return Err(HandshakeError::NotOurProtocol(rustls::Error::NoApplicationProtocol));
+        return Err(rustls::Error::NoApplicationProtocol);
     }
-    let peer = peer_of(session)
-        .ok_or_else(|| HandshakeError::NotOurProtocol(rustls::Error::NoCertificatesPresented))?;
-    Ok(Sealed { stream, peer })
+    let peer = peer_of(session).ok_or(rustls::Error::NoCertificatesPresented)?;
+    let suite = session.negotiated_cipher_suite().ok_or(rustls::Error::HandshakeNotComplete)?;
+    let group = session.negotiated_key_exchange_group().ok_or(rustls::Error::HandshakeNotComplete)?.name();
+    Ok((peer, Agreed { suite, group }))
 }
 
 fn peer_of(session: &CommonState) -> Option<PublicKey> {

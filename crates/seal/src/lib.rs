@@ -13,16 +13,19 @@
 
 mod advice;
 mod authorized;
+mod driver;
 mod handshake;
 mod identity;
 mod public_key;
+mod record;
+mod stream;
 mod tls;
 mod verify;
 
 pub use advice::{not_trusted_by_proxy, unknown_client, unknown_proxy};
 pub use authorized::{Authorized, AuthorizedError, LineFault};
-pub use handshake::{Acceptor, Connector, HandshakeError, Sealed, SetupError, refusal_in};
+pub use handshake::{Acceptor, Agreed, Connector, HandshakeError, Sealed, SetupError, refusal_in};
 pub use identity::{IdentityKey, KeyError};
 pub use public_key::{PublicKey, PublicKeyError};
+pub use stream::{SealedReader, SealedStream, SealedWriter};
 pub use tls::{ALPN, SESSION_BUFFER_BYTES_MAX};
-pub use tokio_rustls::TlsStream;

@@ -18,10 +18,10 @@ use crate::{Authorized, IdentityKey};
 /// number.
 pub const ALPN: &[u8] = b"os4x-proxy/1";
 
-/// Most bytes that one session holds back in each of its send buffers while the socket is full.
+/// Most bytes of records that a direction holds until the socket takes them.
 ///
 /// Four full records, so that a relay's write of 64 KiB is taken whole: 4 × (16,384 + 22), where 22 is the
-/// 5-byte header, the content type and the 16-byte tag (RFC 8446 §5.2). Empty buffers hold no memory.
+/// 5-byte header, the content type and the 16-byte tag (RFC 8446 §5.2).
 pub const SESSION_BUFFER_BYTES_MAX: usize = 4 * (16_384 + 5 + 1 + 16);
 
 /// What the proxy's end of a link offers.
@@ -37,6 +37,8 @@ pub(crate) fn server_config(
         .with_client_cert_verifier(Arc::new(verifier))
         .with_cert_resolver(Arc::new(resolver));
     config.alpn_protocols = vec![ALPN.to_vec()];
+    // Records are our own matter after the handshake.
+    config.enable_secret_extraction = true;
     // No resumption: every link proves its keys, so that a key that is struck off the list is out at once.
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -58,6 +60,8 @@ pub(crate) fn client_config(
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_client_cert_resolver(Arc::new(resolver));
     config.alpn_protocols = vec![ALPN.to_vec()];
+    // Records are our own matter after the handshake.
+    config.enable_secret_extraction = true;
     config.resumption = Resumption::disabled();
     config.enable_early_data = false;
     // The host decides which keys are trusted, on this side only; nobody on the way needs to read it.

@@ -56,12 +56,9 @@ async fn both_know_each_other() {
     let (mut accepted, mut connected) = pair.sealed().await;
     assert_eq!(accepted.peer, pair.client.public_key());
     assert_eq!(connected.peer, pair.proxy.public_key());
-    for session in [accepted.stream.get_ref().1, connected.stream.get_ref().1] {
-        assert_eq!(session.protocol_version(), Some(ProtocolVersion::TLSv1_3));
-        let group = session.negotiated_key_exchange_group().unwrap().name();
-        assert_eq!(group, NamedGroup::X25519MLKEM768);
-        assert_eq!(session.alpn_protocol(), Some(seal::ALPN));
-        assert_eq!(session.handshake_kind(), Some(rustls::HandshakeKind::Full));
+    for agreed in [accepted.agreed, connected.agreed] {
+        assert_eq!(agreed.suite.version().version, ProtocolVersion::TLSv1_3);
+        assert_eq!(agreed.group, NamedGroup::X25519MLKEM768);
     }
     connected.stream.write_all(b"ping").await.unwrap();
     connected.stream.flush().await.unwrap();

@@ -4,7 +4,7 @@
 pub(crate) const WALLS: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("seal", &[]),
-    ("relay", &["wire"]),
+    ("relay", &["wire", "seal"]),
     ("daemon", &[]),
     ("license", &[]),
     ("policy", &[]),

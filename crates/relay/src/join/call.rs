@@ -5,16 +5,18 @@ use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest};
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
+use wire::limits::DATA_BYTES_MAX;
 use wire::{AbortReason, Frame, LinkState};
 
 use super::{End, EndedBy, JoinLimits, read_socket};
 use crate::link::{Incoming, Link, LinkError, LinkReader, LinkWriter};
 use crate::race::{Either, both, race};
+use crate::stream::{Sink, Source, Stream};
 
 /// What the two directions of one call share while they run side by side in one task.
 pub(super) struct Call {
@@ -41,7 +43,7 @@ impl Call {
         }
     }
 
-    pub(super) async fn run<S: AsyncRead + AsyncWrite>(
+    pub(super) async fn run<S: Stream>(
         &self,
         socket: &mut TcpStream,
         link: &mut Link<S>,
@@ -64,15 +66,16 @@ impl Call {
         }
     }
 
-    async fn socket_to_link<S: AsyncWrite>(
+    async fn socket_to_link<W: Sink>(
         &self,
         socket: &mut ReadHalf<'_>,
-        link: &mut LinkWriter<S>,
+        link: &mut LinkWriter<W>,
     ) -> Result<(), End> {
         if self.state.get().may_send() {
             self.flush(link, socket).await?;
             loop {
-                let (buffer, count) = read_socket(socket).await.map_err(|_| self.socket_failure())?;
+                let (buffer, count) =
+                    read_socket(socket, DATA_BYTES_MAX).await.map_err(|_| self.socket_failure())?;
                 if count == 0 {
                     break;
                 }
@@ -90,8 +93,8 @@ impl Call {
     }
 
     /// Flushes the link. While it takes nothing the socket is not read, so that its reset has to be watched for.
-    async fn flush<S: AsyncWrite>(&self, link: &mut LinkWriter<S>, socket: &ReadHalf<'_>) -> Result<(), End> {
-        let mut failed = pin!(socket.ready(Interest::ERROR));
+    async fn flush<W: Sink>(&self, link: &mut LinkWriter<W>, socket: &ReadHalf<'_>) -> Result<(), End> {
+        let mut failed = pin!(None);
         poll_fn(|cx| {
             let before = link.bytes_written();
             let flushed = link.poll_flush(cx);
@@ -101,7 +104,11 @@ impl Call {
             if let Poll::Ready(outcome) = flushed {
                 return Poll::Ready(outcome.map_err(|error| link_failure(&error)));
             }
-            failed.as_mut().poll(cx).map(|_| Err(self.socket_failure()))
+            if failed.is_none() {
+                failed.set(Some(socket.ready(Interest::ERROR)));
+            }
+            let failed = failed.as_mut().as_pin_mut().expect("it has just been made");
+            failed.poll(cx).map(|_| Err(self.socket_failure()))
         })
         .await
     }
@@ -119,9 +126,9 @@ impl Call {
         }
     }
 
-    async fn link_to_socket<S: AsyncRead>(
+    async fn link_to_socket<R: Source>(
         &self,
-        link: &mut LinkReader<S>,
+        link: &mut LinkReader<R>,
         socket: &mut WriteHalf<'_>,
     ) -> Result<(), End> {
         while self.state.get().may_receive() {
@@ -141,7 +148,10 @@ impl Call {
             }
         }
         self.note_end(EndedBy::Peer);
-        socket.shutdown().await.map_err(|_| self.socket_failure())?;
+        // Where this was the last direction, closing says FIN as well.
+        if self.state.get().may_send() {
+            socket.shutdown().await.map_err(|_| self.socket_failure())?;
+        }
         // A socket that has been reset lets itself be shut down as if nothing were.
         if !matches!(socket.as_ref().take_error(), Ok(None)) {
             return Err(self.socket_failure());
@@ -161,7 +171,7 @@ impl Call {
 
     /// The peer has ended its direction. Until this end has ended its own nothing may come, but a link that breaks
     /// still has to be noticed: a peer that has said `End` has no other way to abort.
-    async fn watch_link<S: AsyncRead>(&self, link: &mut LinkReader<S>) -> Result<(), End> {
+    async fn watch_link<R: Source>(&self, link: &mut LinkReader<R>) -> Result<(), End> {
         // Asked before the link is read: once this end has said `End`, what comes belongs to the next call.
         let this_direction = poll_fn(|_| match self.state.get().may_send() {
             true => Poll::Pending,

@@ -64,11 +64,11 @@ pub(crate) async fn standby(medium: Medium) -> (Side, Side) {
     let (proxy, client): (Stream, Stream) = match medium {
         Medium::Tcp => {
             let (a, b) = tcp_pair().await;
-            (Box::new(a), Box::new(b))
+            (a.into(), b.into())
         }
         Medium::Memory(bytes) => {
             let (a, b) = duplex(bytes);
-            (Box::new(a), Box::new(b))
+            (a.into(), b.into())
         }
         Medium::Chopped { seed, most } => {
             let (a, b) = duplex(most.max(16));

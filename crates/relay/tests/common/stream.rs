@@ -4,15 +4,30 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, ReadHalf, WriteHalf};
 
 /// Whatever a link can be made of.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
+impl<T: Io + 'static> From<T> for Stream {
+    fn from(io: T) -> Self {
+        Self(Box::new(io))
+    }
+}
+
+impl relay::Stream for Stream {
+    type Reader = ReadHalf<Box<dyn Io>>;
+    type Writer = WriteHalf<Box<dyn Io>>;
+
+    fn split(self) -> (Self::Reader, Self::Writer) {
+        tokio::io::split(self.0)
+    }
+}
+
 /// The stream under a link.
-pub(crate) type Stream = Box<dyn Io>;
+pub(crate) struct Stream(pub(crate) Box<dyn Io>);
 
 /// SplitMix64: small, seeded, good enough.
 #[derive(Clone)]
@@ -36,7 +51,7 @@ impl Random {
 /// A stream that moves 1 to `most` bytes at a time and every so often says that it is not ready.
 pub(crate) fn chopped(inner: DuplexStream, seed: u64, most: usize) -> Stream {
     let random = Random(seed);
-    Box::new(Chopped { inner, random, most })
+    Chopped { inner, random, most }.into()
 }
 
 struct Chopped {

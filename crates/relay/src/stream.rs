@@ -1,0 +1,116 @@
+//! What a link can be made of: a sealed connection, or in tests whatever else carries bytes.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use seal::{SealedReader, SealedStream, SealedWriter};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadHalf, WriteHalf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+/// A stream between the daemons.
+pub trait Stream {
+    /// What is read from.
+    type Reader: Source;
+    /// What is written to.
+    type Writer: Sink;
+
+    /// Takes the two directions apart.
+    fn split(self) -> (Self::Reader, Self::Writer);
+}
+
+/// Where a link reads.
+pub trait Source: AsyncRead + Send + Unpin {}
+
+/// Where a link writes. It may keep what it is given until the next flush.
+pub trait Sink: AsyncWrite + Send + Unpin {}
+
+impl Stream for SealedStream<TcpStream> {
+    type Reader = SealedReader<OwnedReadHalf>;
+    type Writer = SealedWriter<Outlet>;
+
+    fn split(self) -> (Self::Reader, Self::Writer) {
+        self.split(apart)
+    }
+}
+
+impl Source for SealedReader<OwnedReadHalf> {}
+
+impl Sink for SealedWriter<Outlet> {}
+
+impl Stream for TcpStream {
+    type Reader = OwnedReadHalf;
+    type Writer = Outlet;
+
+    fn split(self) -> (Self::Reader, Self::Writer) {
+        apart(self)
+    }
+}
+
+impl Source for OwnedReadHalf {}
+
+impl Sink for Outlet {}
+
+impl Stream for DuplexStream {
+    type Reader = ReadHalf<Self>;
+    type Writer = WriteHalf<Self>;
+
+    fn split(self) -> (Self::Reader, Self::Writer) {
+        tokio::io::split(self)
+    }
+}
+
+impl<S: AsyncRead + Send> Source for ReadHalf<S> {}
+
+impl<S: AsyncWrite + Send> Sink for WriteHalf<S> {}
+
+/// The half of a connection into which one writes. Unlike the library's it does not say FIN when it is dropped: a link
+/// that is given up must not end as if in order.
+#[derive(Debug)]
+pub struct Outlet(Option<OwnedWriteHalf>);
+
+fn apart(connection: TcpStream) -> (OwnedReadHalf, Outlet) {
+    let (reader, writer) = connection.into_split();
+    (reader, Outlet(Some(writer)))
+}
+
+impl Outlet {
+    fn half(&mut self) -> Pin<&mut OwnedWriteHalf> {
+        Pin::new(self.0.as_mut().expect("it is taken by drop alone"))
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        if let Some(half) = self.0.take() {
+            half.forget();
+        }
+    }
+}
+
+impl AsyncWrite for Outlet {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.half().poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.half().poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.half().poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.half().poll_shutdown(cx)
+    }
+}
