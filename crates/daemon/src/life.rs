@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use tokio::runtime::Builder;
 use tracing::{error, info};
 
 use crate::background::{self, Place, Role};
@@ -43,7 +44,11 @@ pub trait Service: Sized {
     fn drain(self, hurry: impl Future<Output = ()>) -> impl Future<Output = ()>;
 }
 
-/// Goes to the background if need be, opens the log, starts the service inside a Tokio runtime, says that it is
+/// Tasks that run before the sockets are looked at again. A call that moves data runs until its socket has no more, so
+/// that this many such calls at most go before whoever has just been heard from.
+const TASKS_BETWEEN_LOOKS: u32 = 8;
+
+/// Goes to the background if need be, opens the log, starts the service inside a Tokio runtime of one thread, says that it is
 /// ready, and serves until a signal ends it. Gives the exit code for `main`.
 ///
 /// # Errors
@@ -62,8 +67,11 @@ pub fn live<S: Service>(
     failure::log_panics();
     let log = log::init(&shell.log, shell.program).map_err(Failure::operator)?;
     let open_files = limits::raise_open_files().map_err(Failure::operator)?;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::operator)?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .event_interval(TASKS_BETWEEN_LOOKS)
+        .build()
+        .map_err(Failure::operator)?;
     runtime.block_on(async {
         let mut signals = Signals::new().map_err(Failure::operator)?;
         let service = start()?;

@@ -6,14 +6,14 @@ use relay::call_event::{CallEvent, CallResult, Direction, Ender, Side, verdict};
 use relay::join::{abort, settle};
 use relay::{Answer, Either, Joined, Link, LinkError, Stream, join, race};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tracing::debug;
 use wire::proxy_side::Returned;
 use wire::{AbortReason, CallId, Frame, Kind, LinkId, LinkState, RefuseReason, Role, Violation};
 
 use crate::options::Outgoing;
 use crate::partner::Partner;
-use crate::switchboard::{Event, LinkOrder, Switchboard, Times};
+use crate::switchboard::{Event, LinkOrder, Offer, Switchboard, Times};
 
 /// What all links need.
 #[derive(Clone)]
@@ -50,7 +50,8 @@ pub(crate) async fn serve<S: Stream>(
     // An order may have crossed the end of the link: its partner goes back.
     orders.close();
     while let Ok(order) = orders.try_recv() {
-        if let LinkOrder::Offer { call, partner, .. } = order {
+        if let LinkOrder::Offer(offer) = order {
+            let Offer { call, partner, .. } = *offer;
             carrier.around.board.tell(Event::Returned(call, partner, Returned::LinkDead)).await;
         }
     }
@@ -78,8 +79,8 @@ impl<S: Stream> Carrier<S> {
             };
             let outcome = match order {
                 LinkOrder::Gone(call) => self.say_gone(call).await,
-                LinkOrder::Offer { call, partner, deadline } => {
-                    let outcome = self.carry(call, partner, deadline).await;
+                LinkOrder::Offer(offer) => {
+                    let outcome = self.carry(*offer).await;
                     if outcome.is_ok() {
                         self.around.board.tell(Event::LinkFree(id)).await;
                     }
@@ -103,15 +104,13 @@ impl<S: Stream> Carrier<S> {
     }
 
     /// Offers a call and carries it to its end. `Ok` means that the link is on standby again.
-    async fn carry(
-        &mut self,
-        call: CallId,
-        mut partner: Partner,
-        deadline: Instant,
-    ) -> Result<(), LinkError> {
+    async fn carry(&mut self, Offer { call, mut partner, deadline }: Offer) -> Result<(), LinkError> {
         let board = self.around.board.clone();
         let opening = Frame::Offer { call, listener: partner.listener, partner: partner.address };
-        match partner.caller.offer(&mut self.link, &mut self.state, &opening, deadline).await {
+        // In a place of its own, so that a call that stands for hours does not keep the room for its beginning.
+        let offered =
+            Box::pin(partner.caller.offer(&mut self.link, &mut self.state, &opening, deadline)).await;
+        match offered {
             Answer::Accepted(_) => {
                 board.tell(Event::Accepted(call)).await;
                 self.join(call, partner).await;

@@ -93,7 +93,8 @@ impl<S: Stream> Dialler<S> {
         let mut early = Vec::new();
         let far_end = reach(dial, self.id, &self.around);
         let named = (dial.call, arrived);
-        let outcome = wait_for(far_end, &mut self.link, &mut self.state, named, &mut early).await;
+        // In a place of its own, so that a call that stands for hours does not keep the room for its beginning.
+        let outcome = Box::pin(wait_for(far_end, &mut self.link, &mut self.state, named, &mut early)).await;
         let record = OutwardCall {
             id: dial.call,
             listener: dial.listener,

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay::accept::accept_loop;
-use relay::{Either, Link, LinkError, Stream, race, socket};
+use relay::accept::accept_tuned;
+use relay::{Either, Link, LinkError, race};
 use seal::{Acceptor, HandshakeError, Sealed, SealedStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -32,7 +32,7 @@ pub(crate) struct Lock {
     pub(crate) authorized_path: PathBuf,
 }
 
-/// Serves the internal port for ever; drop the future to close it.
+/// Serves the internal port; drop the future to close it.
 pub(crate) async fn serve(listener: TcpListener, lock: watch::Receiver<Arc<Lock>>, around: Surroundings) {
     let handshakes = Handshakes::default();
     let complaints = Complaints::default();
@@ -47,18 +47,21 @@ pub(crate) async fn serve(listener: TcpListener, lock: watch::Receiver<Arc<Lock>
         tokio::spawn(async move {
             let step = visitor.around.times.borrow().step;
             let bound = step.min(Duration::from_millis(limits::HANDSHAKE_MS_MAX));
-            let entered = timeout(bound, race(visitor.enter(stream, step), place.taken_away())).await;
+            let entered = timeout(bound, race(visitor.enter(stream), place.taken_away())).await;
             drop(place);
             match entered {
-                Ok(Either::Left(Some((link, key, frame)))) => visitor.admit(link, key, frame, step).await,
+                Ok(Either::Left(Some((link, key, frame)))) => visitor.admit(link, key, frame, step),
                 Ok(Either::Left(None)) => {}
                 Ok(Either::Right(())) => visitor.complain("overrun", "gave way to a newer handshake"),
                 Err(_) => visitor.complain("slow", "did not finish the handshake in time"),
             }
         });
     };
-    match accept_loop(&listener, take).await {}
+    accept_tuned(&listener, around.times.clone(), |times| times.step, take).await;
 }
+
+/// A sealed connection from a client.
+type ClientLink = Link<SealedStream<TcpStream>>;
 
 /// A connection at the internal port before it is known what it is.
 struct Visitor {
@@ -70,13 +73,7 @@ struct Visitor {
 
 impl Visitor {
     /// The handshake and the first frame.
-    async fn enter(
-        &self,
-        stream: TcpStream,
-        step: Duration,
-    ) -> Option<(Link<SealedStream<TcpStream>>, PeerKey, Frame)> {
-        // A peer that has gone already is noticed by the handshake.
-        let _ = socket::tune(&stream, step);
+    async fn enter(&self, stream: TcpStream) -> Option<(ClientLink, PeerKey, Frame)> {
         let Sealed { stream, peer, .. } = match self.lock.acceptor.accept(stream).await {
             Ok(sealed) => sealed,
             Err(HandshakeError::UnknownKey(key)) => {
@@ -100,7 +97,8 @@ impl Visitor {
         }
     }
 
-    async fn admit<S: Stream>(self, link: Link<S>, key: PeerKey, first: Frame, step: Duration) {
+    /// Each goes on in a task of its own, which has no room for a handshake to carry along for its life.
+    fn admit(self, link: ClientLink, key: PeerKey, first: Frame, step: Duration) {
         let kind = first.kind();
         if !permitted(State::DoorOpened, kind) {
             let violation = Violation { state: State::DoorOpened, kind };
@@ -108,24 +106,32 @@ impl Visitor {
         }
         match first {
             Frame::Hello(hello) => {
-                session::serve(link, key, self.address, hello, self.around.board, step).await;
+                tokio::spawn(session::serve(link, key, self.address, hello, self.around.board, step));
             }
-            Frame::Standby(session) => self.admit_link(link, key, session, Opening::Standby).await,
+            Frame::Standby(session) => {
+                tokio::spawn(self.admit_link(link, key, session, Opening::Standby));
+            }
             Frame::Claim { session, call, token } => {
-                self.admit_link(link, key, session, Opening::Claim(call, token)).await;
+                tokio::spawn(self.admit_link(link, key, session, Opening::Claim(call, token)));
             }
-            Frame::Outward(session) => self.admit_link(link, key, session, Opening::Outward).await,
+            Frame::Outward(session) => {
+                tokio::spawn(self.admit_link(link, key, session, Opening::Outward));
+            }
             _ => {}
         }
     }
 
-    async fn admit_link<S: Stream>(self, link: Link<S>, key: PeerKey, session: SessionId, opening: Opening) {
+    async fn admit_link(self, link: ClientLink, key: PeerKey, session: SessionId, opening: Opening) {
         let (orders, ordered) = mpsc::channel(ORDERS_MAX);
         let (answer, answered) = oneshot::channel();
         self.around.board.tell(Event::Link { key, session, opening, orders, answer }).await;
         match answered.await {
-            Ok(Ok(id)) if opening.is_outward() => dial_out::serve(link, id, ordered, self.around).await,
-            Ok(Ok(id)) => call_link::serve(link, id, ordered, self.around).await,
+            Ok(Ok(id)) if opening.is_outward() => {
+                tokio::spawn(dial_out::serve(link, id, ordered, self.around));
+            }
+            Ok(Ok(id)) => {
+                tokio::spawn(call_link::serve(link, id, ordered, self.around));
+            }
             // It may be late: a session that has just ended. The client notices by the end of the link.
             Ok(Err(denied)) => {
                 tracing::debug!(address = %self.address, %session, ?denied, "link not admitted");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::address::ListenAddress;
-use relay::accept::accept_loop;
+use relay::accept::accept_tuned;
 use relay::call_event::Ender;
 use relay::{Caller, socket};
 use tokio::net::{TcpListener, TcpStream};
@@ -104,22 +104,20 @@ async fn serve(external: External, board: Switchboard, times: watch::Receiver<Ar
             target: Arc::from("-"),
             _place: place,
         };
-        // A partner that has gone already is noticed by whoever reads from it.
-        let step = times.borrow().step;
-        let _ = socket::tune(&partner.caller.socket, step);
-        // Nor may a partner that still waits take the end of this process for an orderly one.
-        socket::reset_on_close(&partner.caller.socket, true);
         match external.payload {
             Payload::Any => arrive(&board, partner),
             Payload::Tls => match beginners.clone().try_acquire_owned() {
                 Ok(place) => {
+                    let step = times.borrow().step;
                     tokio::spawn(arrive_with_tls(board.clone(), partner, step, place));
                 }
                 Err(_) => board.deny(partner, "too many callers have not begun with TLS yet", Ender::Tunnel),
             },
         }
     };
-    match accept_loop(&listener, take).await {}
+    // A partner may not take the end of this process for an orderly end, not even one that still waits.
+    socket::reset_on_close(&listener, true);
+    accept_tuned(&listener, times.clone(), |times| times.step, take).await;
 }
 
 /// Binds a listener, for as long as it takes. The first part says in the log when it is closed.

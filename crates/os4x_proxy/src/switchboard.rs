@@ -26,7 +26,7 @@ use crate::options::{External, Options};
 use crate::outer_door::OuterDoor;
 use crate::partner::Partner;
 use crate::waiting_room::WaitingRoom;
-pub(crate) use event::{Event, LinkOrder, LinkOrders, Opening, Switchboard};
+pub(crate) use event::{Event, LinkOrder, LinkOrders, Offer, Opening, Switchboard};
 
 /// Events that may wait for the switchboard. Every call makes about five.
 const EVENTS_MAX: usize = 4_096;

@@ -29,20 +29,8 @@ pub(crate) async fn serve(
     around: Surroundings,
     mut closed: oneshot::Receiver<()>,
 ) {
-    let opened = match (purpose, announced) {
-        (Purpose::Claim(session_id, call, token), Some((announced, reached))) => {
-            open_to_claim(id, (session_id, call, token), announced, reached, &session, &around).await
-        }
-        (Purpose::Outward(_), _) => unreachable!("a link for calls of stations has a task of its own"),
-        (Purpose::Standby(session_id) | Purpose::Claim(session_id, ..), _) => match around.dial().await {
-            Ok(link) => stand_by(id, link, session_id, &session).await,
-            Err(error) => {
-                debug!(link = %id, "{}", around.explain(&error));
-                session.tell(Event::LinkFailed(id, None)).await;
-                None
-            }
-        },
-    };
+    // In a place of its own, so that the link does not carry the room for its handshake along for its life.
+    let opened = Box::pin(open(id, purpose, announced, &session, &around)).await;
     let Some((mut link, mut state, claimed)) = opened else { return };
     let mut carrier = Carrier { id, session, around, claimed };
     let reason = carrier.serve(&mut link, &mut state, &mut closed).await;
@@ -52,6 +40,29 @@ pub(crate) async fn serve(
     let step = carrier.around.config().step;
     // A goodbye for a proxy that is still there.
     let _ = timeout(step, link.writer.close()).await;
+}
+
+async fn open(
+    id: LinkId,
+    purpose: Purpose,
+    announced: Option<(Call, Reached)>,
+    session: &Session,
+    around: &Surroundings,
+) -> Opened {
+    match (purpose, announced) {
+        (Purpose::Claim(session_id, call, token), Some((announced, reached))) => {
+            open_to_claim(id, (session_id, call, token), announced, reached, session, around).await
+        }
+        (Purpose::Outward(_), _) => unreachable!("a link for calls of stations has a task of its own"),
+        (Purpose::Standby(session_id) | Purpose::Claim(session_id, ..), _) => match around.dial().await {
+            Ok(link) => stand_by(id, link, session_id, session).await,
+            Err(error) => {
+                debug!(link = %id, "{}", around.explain(&error));
+                session.tell(Event::LinkFailed(id, None)).await;
+                None
+            }
+        },
+    }
 }
 
 /// A link that is open, where it stands, and what it has claimed.

@@ -58,7 +58,8 @@ pub(crate) async fn carry<S: Stream>(
 ) -> Result<(), LinkError> {
     let _count = around.count_call();
     let mut early = Vec::new();
-    match wait_for(target, link, state, (call.id, call.arrived), &mut early).await {
+    // In a place of its own, so that a call that stands for hours does not keep the room for its beginning.
+    match Box::pin(wait_for(target, link, state, (call.id, call.arrived), &mut early)).await {
         Outcome::Reached(socket) => {
             link.writer.queue(&Frame::Accept(call.id));
             state.on_sent(Kind::Accept);

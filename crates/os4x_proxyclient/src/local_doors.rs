@@ -6,7 +6,7 @@ use daemon::address::ListenAddress;
 use daemon::bind::BACKLOG;
 use daemon::failure::Failure;
 use policy::Clients;
-use relay::accept::accept_loop;
+use relay::accept::accept_tuned;
 use relay::socket;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -88,7 +88,7 @@ async fn serve(listener: TcpListener, door: watch::Receiver<LocalDoor>, exits: E
         };
         tokio::spawn(outbound_call::serve(socket, station, door, exits.clone(), place));
     };
-    match accept_loop(&listener, take).await {}
+    accept_tuned(&listener, exits.config.clone(), |config| config.step, take).await;
 }
 
 /// Whether a station may use a port at all.

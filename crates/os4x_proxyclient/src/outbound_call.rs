@@ -78,10 +78,8 @@ pub(crate) async fn serve(
 ) {
     let arrived = Instant::now();
     let config = exits.config();
-    // A station that has gone already is noticed by whoever reads from it.
-    let _ = socket::tune(&socket, config.step);
     let mut caller = Caller::new(socket);
-    let asked = timeout(config.step, hear(&mut caller, &door, &config)).await;
+    let asked = Box::pin(timeout(config.step, hear(&mut caller, &door, &config))).await;
     let (front, destination) =
         match asked.unwrap_or(Err(NotHeard::TurnedAway("it did not say in time whom it calls"))) {
             Ok(asked) => asked,
@@ -174,7 +172,8 @@ impl Outcome {
 
 impl Call {
     async fn run(mut self, destination: Destination, config: &Config) {
-        match self.connect(destination, config).await {
+        // In a place of its own, so that a call that stands for hours does not keep the room for its beginning.
+        match Box::pin(self.connect(destination, config)).await {
             Outcome::Connected(lease, partner) => self.join(*lease, partner, config).await,
             Outcome::Failed(failure, partner, words) => {
                 let (result, ended_by) = match failure {

@@ -42,7 +42,8 @@ pub(crate) async fn serve(
         link.send(&Frame::Outward(session_id)).await.map_err(|error| error.to_string())?;
         Ok::<_, String>(link)
     };
-    let link = match opened.await {
+    // In a place of its own, so that the link does not carry the room for its handshake along for its life.
+    let link = match Box::pin(opened).await {
         Ok(link) => link,
         Err(reason) => {
             debug!(link = %id, "{reason}");

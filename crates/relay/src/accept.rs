@@ -9,7 +9,11 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tracing::warn;
+
+use crate::race::{Either, race};
+use crate::socket;
 
 /// The pause after an `accept` that failed for want of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -49,6 +53,27 @@ pub async fn accept_loop(
                 complaint.note(listener, &error);
                 tokio::time::sleep(PAUSE).await;
             }
+        }
+    }
+}
+
+/// Accepts as [`accept_loop`] does, and has every connection [tuned](socket::tune) by the listener, from which it
+/// inherits: once, and again when `-T`, which `step` finds in `settings`, may have changed. Returns when nobody can
+/// change the settings any more, because the daemon is ending.
+pub async fn accept_tuned<T>(
+    listener: &TcpListener,
+    mut settings: watch::Receiver<T>,
+    step: impl Fn(&T) -> Duration,
+    mut on_connection: impl FnMut(TcpStream, SocketAddr),
+) {
+    loop {
+        let step = step(&settings.borrow_and_update());
+        if let Err(error) = socket::tune(listener, step) {
+            warn!("the options of a listening socket cannot be set: {error}");
+        }
+        match race(accept_loop(listener, &mut on_connection), settings.changed()).await {
+            Either::Right(Ok(())) => {}
+            Either::Right(Err(_)) => return,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The options of every socket, and how one is reset.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
@@ -15,12 +16,12 @@ const KEEPALIVE_SECONDS: std::ops::RangeInclusive<u64> = 1..=32_767;
 
 /// Sets what every connection of ours has: no delay for small segments, and a peer that leaves data
 /// unacknowledged (`TCP_USER_TIMEOUT`, RFC 5482) or keepalives unanswered (RFC 9293, section 3.8.4) for `step`
-/// (`-T`) counts as dead.
+/// (`-T`) counts as dead. What a listener accepts inherits all of this from it.
 ///
 /// # Errors
 /// The socket's, which is then of no use: mostly the peer has gone already.
-pub fn tune(stream: &TcpStream, step: Duration) -> io::Result<()> {
-    let socket = SockRef::from(stream);
+pub fn tune(socket: &impl AsFd, step: Duration) -> io::Result<()> {
+    let socket = SockRef::from(socket);
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_user_timeout(Some(step.min(USER_TIMEOUT_MAX)))?;
     // Half of the time is silence before the first probe, the other half is spent on the probes.
@@ -39,8 +40,8 @@ pub fn reset(stream: TcpStream) {
 }
 
 /// From now on the connection is closed by a reset, whoever closes it: also a panic, or the end of the process.
-/// Or no more so. FIN by a shutdown is not concerned.
-pub fn reset_on_close(stream: &TcpStream, by_reset: bool) {
+/// Or no more so. FIN by a shutdown is not concerned. What a listener accepts inherits it.
+pub fn reset_on_close(socket: &impl AsFd, by_reset: bool) {
     // Where this fails the peer has reset the connection already.
-    let _ = SockRef::from(stream).set_linger(by_reset.then_some(Duration::ZERO));
+    let _ = SockRef::from(socket).set_linger(by_reset.then_some(Duration::ZERO));
 }

@@ -8,7 +8,7 @@ use tracing::debug;
 use wire::proxy_side::{Action, CallFailure, Returned, SessionEnd};
 use wire::{CallId, Frame, LinkId, Millis, SessionId};
 
-use super::{Board, Event, LinkOrder};
+use super::{Board, Event, LinkOrder, Offer};
 
 impl Board {
     /// Carries out everything that the state machine has decided so far.
@@ -52,12 +52,12 @@ impl Board {
         };
         let called_up = self.room.call_up(call, move |mut partner| {
             partner.target = target.unwrap_or(partner.target);
-            let order = LinkOrder::Offer { call, partner, deadline };
+            let order = LinkOrder::Offer(Box::new(Offer { call, partner, deadline }));
             if let Err(unsent) = orders.try_send(order)
-                && let LinkOrder::Offer { partner, .. } = unsent.into_inner()
+                && let LinkOrder::Offer(offer) = unsent.into_inner()
             {
                 debug!(%call, %link, "the link has gone");
-                let returned = Event::Returned(call, partner, Returned::LinkDead);
+                let returned = Event::Returned(call, offer.partner, Returned::LinkDead);
                 tokio::spawn(async move { board.tell(returned).await });
             }
         });

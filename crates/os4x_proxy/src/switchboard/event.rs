@@ -19,17 +19,21 @@ use daemon::complaints::Complaints;
 
 /// What a link is told.
 pub(crate) enum LinkOrder {
-    /// Here is a call; see [`wire::proxy_side::Action::Offer`].
-    Offer {
-        /// The call.
-        call: CallId,
-        /// Its partner.
-        partner: Partner,
-        /// When the partner's patience is over.
-        deadline: Instant,
-    },
+    /// Here is a call. In a place of its own: a queue makes room for many orders as soon as it is made, and every link
+    /// has one.
+    Offer(Box<Offer>),
     /// The claimed call is gone.
     Gone(CallId),
+}
+
+/// A call for a link; see [`wire::proxy_side::Action::Offer`].
+pub(crate) struct Offer {
+    /// The call.
+    pub(crate) call: CallId,
+    /// Its partner.
+    pub(crate) partner: Partner,
+    /// When the partner's patience is over.
+    pub(crate) deadline: Instant,
 }
 
 /// A link, as the switchboard knows it. The link closes when this is dropped while it is on standby.
