@@ -234,6 +234,8 @@ pub struct ClientSetup {
     pub outgoing_lines: String,
     /// What it may have.
     pub room: Room,
+    /// `auto` or `always`.
+    pub seal: &'static str,
     /// `text` or `json`.
     pub log_format: &'static str,
 }
@@ -251,6 +253,7 @@ impl ClientSetup {
             outgoing: None,
             outgoing_lines: String::new(),
             room: Room::default(),
+            seal: "auto",
             log_format: "json",
         }
     }
@@ -284,7 +287,8 @@ impl ClientSetup {
     /// Writes its configuration file.
     pub fn write(&self) {
         let proxies: Vec<String> = self.proxies.iter().map(|proxy| format!("\"{proxy}\"")).collect();
-        let mut text = format!("proxy = [{}]\nstatus = \"off\"\n", proxies.join(", "));
+        let proxies = proxies.join(", ");
+        let mut text = format!("proxy = [{proxies}]\nstatus = \"off\"\nseal = \"{}\"\n", self.seal);
         text.push_str(&self.files.common(self.step_s, self.idle_s, self.drain_s));
         if self.targets.is_empty() {
             text.push_str("target = []\n");

@@ -94,7 +94,7 @@ impl Call {
         let (partner, at_proxy) = connected().await;
         let (station, at_client) = connected().await;
         for (socket, (mut link, mut state)) in [(at_proxy, proxy), (at_client, client)] {
-            tokio::spawn(async move { join(socket, &mut link, &mut state, UNBOUNDED, pending()).await });
+            tokio::spawn(async move { join(socket, &[], &mut link, &mut state, UNBOUNDED, pending()).await });
         }
         Self { partner, station }
     }
@@ -168,4 +168,4 @@ pub async fn read(stream: &mut (impl AsyncRead + Unpin), mut bytes: usize) -> st
 }
 
 const PIECE_BYTES: usize = 64 * 1024;
-const UNBOUNDED: JoinLimits = JoinLimits { idle: None, reap: Duration::from_secs(3600) };
+const UNBOUNDED: JoinLimits = JoinLimits { idle: None, reap: Duration::from_secs(3600), unseal: true };

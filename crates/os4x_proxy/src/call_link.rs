@@ -152,7 +152,9 @@ impl<S: Stream> Carrier<S> {
         let limits = self.around.times.borrow().join;
         let early_bytes = partner.caller.early.len() as u64;
         let stop = self.around.stopped();
-        let joined = join(partner.caller.socket, &mut self.link, &mut self.state, limits, stop).await;
+        let joined =
+            join(partner.caller.socket, &partner.caller.early, &mut self.link, &mut self.state, limits, stop)
+                .await;
         let Joined { from_socket, to_socket, .. } = joined;
         let (result, ended_by, reason) = verdict(&joined, Side::Partner);
         let event = CallEvent {
@@ -166,6 +168,7 @@ impl<S: Stream> Carrier<S> {
             ended_by,
             bytes_in: early_bytes + from_socket,
             bytes_out: to_socket,
+            path: Some(joined.path),
             setup: Some(setup),
             duration: partner.arrived.elapsed(),
             reason: &reason,

@@ -7,14 +7,14 @@ use std::time::Duration;
 use daemon::address::ListenAddress;
 use relay::accept::accept_tuned;
 use relay::call_event::Ender;
-use relay::{Caller, socket};
+use relay::{Beginning, Caller, socket};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info};
 use wire::Name;
-use wire::limits::{EARLY_BYTES_MAX, WAITING_CALLS_MAX};
+use wire::limits::{CLIENT_HELLO_BYTES, EARLY_BYTES_MAX, WAITING_CALLS_MAX};
 
 use crate::options::{External, Payload};
 use crate::partner::Partner;
@@ -191,28 +191,7 @@ async fn begins_with_tls(partner: &mut Partner) -> bool {
             Ok((_, 0)) | Err(_) => return false,
         }
     }
-    is_client_hello(&caller.early)
-}
-
-/// A record of type handshake (22) and version 3.x (RFC 8446, section 5.1) whose message is a ClientHello
-/// (1; section 4).
-fn is_client_hello(start: &[u8]) -> bool {
-    matches!(start, [22, 3, _, _, _, 1, ..])
-}
-
-/// As many bytes as [`is_client_hello`] looks at.
-const CLIENT_HELLO_BYTES: usize = 6;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_client_hello_is_one() {
-        assert!(is_client_hello(&[22, 3, 1, 2, 0, 1, 0]));
-        assert!(!is_client_hello(&[22, 3, 1, 2, 0, 2, 0]), "a ServerHello");
-        assert!(!is_client_hello(b"SSH-2.0"));
-        assert!(!is_client_hello(&[22, 3, 1, 2, 0]), "too short to tell");
-        assert!(!is_client_hello(&[0x10, 0, 0, 0x17, b'I', b'O']), "plain OFTP");
-    }
+    let mut beginning = Beginning::default();
+    beginning.note(&caller.early);
+    beginning.is_client_hello()
 }

@@ -40,6 +40,7 @@ impl Partner {
             ended_by,
             bytes_in: self.caller.early.len() as u64,
             bytes_out: 0,
+            path: None,
             setup: None,
             duration: self.arrived.elapsed(),
             reason,

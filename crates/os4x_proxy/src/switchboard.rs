@@ -51,7 +51,7 @@ pub(crate) struct Times {
 
 impl Times {
     pub(crate) fn of(options: &Options) -> Self {
-        Self { step: options.step, join: JoinLimits { idle: options.idle, reap: options.step } }
+        Self { step: options.step, join: JoinLimits { idle: options.idle, reap: options.step, unseal: true } }
     }
 }
 

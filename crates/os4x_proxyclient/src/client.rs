@@ -177,7 +177,7 @@ fn read_config(options: &Options) -> Result<Config, Failure> {
         targets: options.targets.iter().cloned().collect(),
         outgoing: options.outgoing.clone(),
         step: options.step,
-        join: JoinLimits { idle: options.idle, reap: options.step },
+        join: JoinLimits { idle: options.idle, reap: options.step, unseal: options.unseal },
         draining: false,
     })
 }

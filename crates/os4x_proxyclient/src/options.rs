@@ -74,6 +74,8 @@ pub struct Options {
     pub step: Duration,
     /// How long a call may be silent; `None`: for ever.
     pub idle: Option<Duration>,
+    /// Whether calls whose payload is TLS already may leave the seal (`seal = "auto"`).
+    pub unseal: bool,
     /// How long running calls may go on when the daemon ends.
     pub drain: Duration,
     /// `-k`.
@@ -100,9 +102,7 @@ struct File {
     key: Option<PathBuf>,
     authorized: Option<PathBuf>,
     status: Option<Status>,
-    /// Every call is sealed in this build, which is what both values permit.
-    #[serde(rename = "seal")]
-    _seal: Option<Seal>,
+    seal: Option<Seal>,
     target: Option<Vec<FileTarget>>,
     #[serde(default)]
     outgoing: FileOutgoing,
@@ -308,6 +308,7 @@ fn resolve(flags: Flags, file: File) -> Result<Options, Failure> {
         outgoing: outgoing::resolve(outgoing, forwards, file.outgoing)?,
         step,
         idle: (!idle.is_zero()).then_some(idle),
+        unseal: !matches!(file.seal, Some(Seal::Always)),
         drain: file_seconds("drain", file.drain, DEFAULT_DRAIN_S, 0)?,
         key: file_path(common.key, file.key, DEFAULT_KEY)?,
         authorized: file_path(common.authorized, file.authorized, DEFAULT_AUTHORIZED)?,

@@ -277,7 +277,8 @@ impl Call {
         }
         let stop = self.exits.stopped();
         let socket = self.caller.socket;
-        let mut joined = join(socket, &mut lease.link, &mut lease.state, config.join, stop).await;
+        let mut joined =
+            join(socket, &self.caller.early, &mut lease.link, &mut lease.state, config.join, stop).await;
         joined.from_socket += self.caller.early.len() as u64;
         self.record.log_joined(Side::Target, partner, setup, &joined);
         finish(lease).await;

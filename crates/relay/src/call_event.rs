@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tracing::info;
 use wire::{AbortReason, CallId, FailReason, Name};
 
-use crate::join::{End, EndedBy, Joined};
+use crate::join::{End, EndedBy, Joined, Path};
 
 /// Which way a call was set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,8 @@ pub struct CallEvent<'a> {
     pub bytes_in: u64,
     /// Payload bytes to the partner.
     pub bytes_out: u64,
+    /// How it travelled; `None` if it never did.
+    pub path: Option<Path>,
     /// From the arrival until the target was reached; `None` if it never was.
     pub setup: Option<Duration>,
     /// From the arrival to the end.
@@ -110,6 +112,7 @@ impl CallEvent<'_> {
             setup_ms = setup.as_millis() as u64,
             duration_ms = self.duration.as_millis() as u64,
             reason = self.reason,
+            path = self.path.map(tracing::field::display),
         );
     }
 }
@@ -151,7 +154,7 @@ impl OutwardCall {
         };
         let target = self.station.to_string();
         let event = self.event(&target, Some(partner), result, ended_by, &reason);
-        CallEvent { setup: Some(setup), bytes_in, bytes_out, ..event }.log();
+        CallEvent { setup: Some(setup), bytes_in, bytes_out, path: Some(joined.path), ..event }.log();
     }
 
     fn event<'a>(
@@ -173,6 +176,7 @@ impl OutwardCall {
             ended_by,
             bytes_in: 0,
             bytes_out: 0,
+            path: None,
             setup: None,
             duration: self.arrived.elapsed(),
             reason,

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use wire::limits::RINGING_AFTER_MS;
 use wire::{AbortReason, CallId, Frame, Kind, LinkState};
 
-use crate::join::{End, EndedBy, JoinLimits, Joined, abort, join};
+use crate::join::{End, EndedBy, JoinLimits, Joined, Path, abort, join};
 use crate::link::{Incoming, Link, LinkError};
 use crate::race::{Either, race};
 use crate::socket;
@@ -82,13 +82,13 @@ pub async fn join_late<S: Stream>(
     stop: impl Future<Output = ()>,
 ) -> Joined {
     let mut joined = match timeout(step, socket.write_all(early)).await {
-        Ok(Ok(())) => join(socket, link, state, limits, stop).await,
+        Ok(Ok(())) => join(socket, early, link, state, limits, stop).await,
         // Some of it may have arrived, so that nothing can follow.
         Ok(Err(_)) | Err(_) => {
             socket::reset(socket);
             abort(link, state, AbortReason::Reset);
             let end = End::Aborted(AbortReason::Reset);
-            Joined { end, ended_by: EndedBy::Socket, from_socket: 0, to_socket: 0 }
+            Joined { end, ended_by: EndedBy::Socket, from_socket: 0, to_socket: 0, path: Path::Sealed }
         }
     };
     joined.to_socket += early.len() as u64;

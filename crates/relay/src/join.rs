@@ -5,8 +5,10 @@
 //! socket becomes `Abort`; `Abort`, or a link that stops without a word, becomes a reset. A call in which no
 //! byte moves is ended after `idle`, or after `reap` once one direction has ended.
 
+mod bare;
 mod call;
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -33,6 +35,26 @@ pub struct JoinLimits {
     pub idle: Option<Duration>,
     /// The same once one direction has ended (`-T`).
     pub reap: Duration,
+    /// Whether a call may leave the seal when its payload is TLS already. The client's word; the proxy follows it.
+    pub unseal: bool,
+}
+
+/// How the payload of a call travelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// Under the seal, from the first byte to the last.
+    Sealed,
+    /// From some byte on without, moved by the kernel.
+    Kernel,
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sealed => "sealed",
+            Self::Kernel => "kernel",
+        })
+    }
 }
 
 /// How a call ended.
@@ -68,6 +90,8 @@ pub struct Joined {
     pub from_socket: u64,
     /// Payload bytes that were handed to the socket.
     pub to_socket: u64,
+    /// How they travelled.
+    pub path: Path,
 }
 
 /// Carries an accepted call to its end. The socket is closed afterwards, by FIN or by reset as the call ended. The
@@ -75,9 +99,11 @@ pub struct Joined {
 /// whether the link is of any more use. It is not where it broke, where the peer did what is not permitted, or where
 /// the call had to be aborted after this end had said `End`: nothing but the end of the link tells the peer then.
 ///
-/// `stop` ends the call by an abort when it becomes ready: the time to drain is over.
+/// `begun` is what the caller has said before the call was joined. `stop` ends the call by an abort when it becomes
+/// ready: the time to drain is over.
 pub async fn join<S: Stream>(
     mut socket: TcpStream,
+    begun: &[u8],
     link: &mut Link<S>,
     state: &mut LinkState,
     limits: JoinLimits,
@@ -85,8 +111,8 @@ pub async fn join<S: Stream>(
 ) -> Joined {
     // A daemon that dies in the middle of a call must not let the station take it for the end of one.
     reset_on_close(&socket, true);
-    let call = Call::new(*state);
-    let end = call.run(&mut socket, link, limits, stop).await;
+    let call = Call::new(*state, limits, begun);
+    let end = call.run(&mut socket, link, stop).await;
     *state = call.state.get();
     let ended_by = match end {
         End::Orderly => call.first_end.get().unwrap_or(EndedBy::Ourselves),
@@ -101,6 +127,13 @@ pub async fn join<S: Stream>(
         reset(socket);
     }
     let cannot_say = !state.may_send() && state.may_receive();
+    if end != End::Orderly && state.is_unsealed() {
+        // Nothing can be said any more but this.
+        if let Some(bare) = link.writer.bare() {
+            reset_on_close(bare, true);
+        }
+        link.writer.cut();
+    }
     if end == End::LinkBroken || (end != End::Orderly && cannot_say) {
         link.writer.cut();
     }
@@ -111,7 +144,8 @@ pub async fn join<S: Stream>(
         };
         abort(link, state, reason);
     }
-    Joined { end, ended_by, from_socket: call.from_socket.get(), to_socket: call.to_socket.get() }
+    let path = if state.is_unsealed() { Path::Kernel } else { Path::Sealed };
+    Joined { end, ended_by, from_socket: call.from_socket.get(), to_socket: call.to_socket.get(), path }
 }
 
 /// Queues `Abort` for this end's direction of a call.
@@ -121,10 +155,13 @@ pub fn abort<S: Stream>(link: &mut Link<S>, state: &mut LinkState, reason: Abort
 }
 
 /// After this end has closed its direction of a call: flushes, and discards what still comes until the peer has
-/// closed its own. The link is on standby afterwards. An error, or more than [`SETTLE_MS`], makes it unusable: drop
+/// closed its own. The link is on standby afterwards. A call that has left the seal has used its link up. An error, or more than [`SETTLE_MS`], makes it unusable: drop
 /// it, so that the peer learns.
 pub async fn settle<S: Stream>(link: &mut Link<S>, state: &mut LinkState) -> Result<(), LinkError> {
     let Link { reader, writer } = link;
+    if state.is_unsealed() {
+        return Err(LinkError::Closed);
+    }
     let discard = async {
         while !state.is_standby() {
             match reader.next().await? {

@@ -2,15 +2,18 @@
 //!
 //! * [`accept`]: an accept loop that survives running out of descriptors.
 //! * [`call_event`]: what the log says of a call.
+//! * [`beginning`]: whether a caller begins with TLS.
 //! * [`caller`], [`callee`]: the two ends of a link while a call is set up on it.
 //! * [`connect()`]: names, both families, one deadline.
 //! * [`socket`]: the options of every socket, and how one is reset.
 //! * [`stream`]: what lies between the daemons, a sealed connection.
 //! * [`link`]: such a stream, cut into the frames of [`wire`].
+//! * `pump`: bytes from one connection to another, in the kernel.
 //! * [`join()`]: the heart: a plain socket and a link become one call.
 #![forbid(unsafe_code)]
 
 pub mod accept;
+pub mod beginning;
 pub mod buffer;
 pub mod call_event;
 pub mod callee;
@@ -18,13 +21,15 @@ pub mod caller;
 pub mod connect;
 pub mod join;
 pub mod link;
+mod pump;
 pub mod race;
 pub mod socket;
 pub mod stream;
 
+pub use beginning::Beginning;
 pub use caller::{Answer, Caller};
 pub use connect::{ConnectError, connect};
-pub use join::{End, EndedBy, JoinLimits, Joined, join};
+pub use join::{End, EndedBy, JoinLimits, Joined, Path, join};
 pub use link::{Incoming, Link, LinkError};
 pub use race::{Either, race};
 pub use stream::Stream;

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use wire::limits::{BODY_BYTES_MAX, DATA_BYTES_MAX, FRAME_HEADER_BYTES};
 use wire::{Frame, Header, Kind, Malformed, Violation};
 
@@ -179,6 +180,22 @@ impl<R: Source> LinkReader<R> {
         }
     }
 
+    /// The connection below the seal.
+    pub(crate) fn bare(&self) -> Option<&TcpStream> {
+        self.source.bare()
+    }
+
+    /// The peer has said that it goes on without the seal: waits for the end of the seal and hands over what has arrived
+    /// behind it.
+    pub(crate) async fn unseal(&mut self) -> Result<Vec<u8>, LinkError> {
+        match self.next().await {
+            Ok(_) => return Err(LinkError::Malformed(Malformed::Kind)),
+            Err(LinkError::Closed) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(self.source.take_rest())
+    }
+
     /// Takes a whole frame out of the buffer if there is one. A `Data` header begins payload instead.
     fn frame(&mut self) -> Result<Option<Frame>, LinkError> {
         let bytes = self.buffer.as_deref().map_or(&[][..], |bytes| &bytes[self.start..self.end]);
@@ -301,6 +318,19 @@ impl<W: Sink> LinkWriter<W> {
     /// Writes out everything that was queued, through the seal to the socket.
     pub async fn flush(&mut self) -> Result<(), LinkError> {
         poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// The connection below the seal, where there is one.
+    pub(crate) fn bare(&self) -> Option<&TcpStream> {
+        self.sink.bare()
+    }
+
+    /// Ends the seal of this direction behind everything that was queued. What comes next is not a link's.
+    pub(crate) fn poll_unseal(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        ready!(self.poll_flush(cx))?;
+        ready!(self.sink.poll_goodbye(cx))?;
+        self.cut();
+        Poll::Ready(Ok(()))
     }
 
     /// Says goodbye on the stream itself. Nothing can be sent afterwards.

@@ -21,10 +21,51 @@ pub trait Stream {
 }
 
 /// Where a link reads.
-pub trait Source: AsyncRead + Send + Unpin {}
+pub trait Source: AsyncRead + Send + Unpin {
+    /// The connection below the seal, where the link can do without the seal.
+    fn bare(&self) -> Option<&TcpStream> {
+        None
+    }
+
+    /// What has arrived behind the peer's goodbye, once reading has ended.
+    fn take_rest(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+}
 
 /// Where a link writes. It may keep what it is given until the next flush.
-pub trait Sink: AsyncWrite + Send + Unpin {}
+pub trait Sink: AsyncWrite + Send + Unpin {
+    /// The connection below the seal, where the link can do without the seal.
+    fn bare(&self) -> Option<&TcpStream> {
+        None
+    }
+
+    /// Ends the seal of this direction and flushes; the connection stays open.
+    fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let _ = cx;
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+}
+
+impl<S: Source + ?Sized> Source for Box<S> {
+    fn bare(&self) -> Option<&TcpStream> {
+        (**self).bare()
+    }
+
+    fn take_rest(&mut self) -> Vec<u8> {
+        (**self).take_rest()
+    }
+}
+
+impl<S: Sink + ?Sized> Sink for Box<S> {
+    fn bare(&self) -> Option<&TcpStream> {
+        (**self).bare()
+    }
+
+    fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        (**self).poll_goodbye(cx)
+    }
+}
 
 impl Stream for SealedStream<TcpStream> {
     type Reader = SealedReader<OwnedReadHalf>;
@@ -35,9 +76,25 @@ impl Stream for SealedStream<TcpStream> {
     }
 }
 
-impl Source for SealedReader<OwnedReadHalf> {}
+impl Source for SealedReader<OwnedReadHalf> {
+    fn bare(&self) -> Option<&TcpStream> {
+        Some(self.io().as_ref())
+    }
 
-impl Sink for SealedWriter<Outlet> {}
+    fn take_rest(&mut self) -> Vec<u8> {
+        self.take_rest()
+    }
+}
+
+impl Sink for SealedWriter<Outlet> {
+    fn bare(&self) -> Option<&TcpStream> {
+        self.io().0.as_ref().map(AsRef::as_ref)
+    }
+
+    fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_goodbye(cx)
+    }
+}
 
 impl Stream for TcpStream {
     type Reader = OwnedReadHalf;

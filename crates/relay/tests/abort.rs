@@ -17,7 +17,13 @@ use tokio::net::TcpStream;
 use wire::{AbortReason, Frame};
 
 const RESET: End = End::Aborted(AbortReason::Reset);
-const MEDIA: [Medium; 3] = [Medium::Tcp, Medium::Memory(1000), Medium::Chopped { seed: 1, most: 5000 }];
+const MEDIA: [Medium; 5] = [
+    Medium::Tcp,
+    Medium::Sealed,
+    Medium::Unsealed,
+    Medium::Memory(1000),
+    Medium::Chopped { seed: 1, most: 5000 },
+];
 
 #[tokio::test]
 async fn a_reset_of_an_idle_call_reaches_the_other_end() {
@@ -26,26 +32,28 @@ async fn a_reset_of_an_idle_call_reaches_the_other_end() {
         soon(common::move_byte(&mut call.partner, &mut call.station)).await;
         reset(call.partner);
         assert_eq!(read_until_reset(&mut call.station).await, b"");
-        check(call.proxy, call.client).await;
+        check(medium, call.proxy, call.client).await;
 
         let mut call = Call::over(medium).await;
         soon(common::move_byte(&mut call.partner, &mut call.station)).await;
         reset(call.station);
         assert_eq!(read_until_reset(&mut call.partner).await, b"");
-        check(call.client, call.proxy).await;
+        check(medium, call.client, call.proxy).await;
     }
 }
 
 /// The end whose socket was reset says so, the other hears it, and the link is ready for the next call.
 async fn check(
+    medium: Medium,
     near: tokio::task::JoinHandle<common::Outcome>,
     far: tokio::task::JoinHandle<common::Outcome>,
 ) {
     let ((near, near_link), (far, far_link)) = (soon(near).await.unwrap(), soon(far).await.unwrap());
     assert_eq!((near.end, near.ended_by), (RESET, EndedBy::Socket));
     assert_eq!((far.end, far.ended_by), (RESET, EndedBy::Peer));
-    assert!(near_link.unwrap().state.is_standby());
-    assert!(far_link.unwrap().state.is_standby());
+    for link in [near_link, far_link] {
+        assert_eq!(link.is_ok_and(|side| side.state.is_standby()), medium.is_used_again());
+    }
 }
 
 #[tokio::test]
@@ -67,7 +75,7 @@ async fn a_reset_while_the_other_end_sends_reaches_it() {
                 reset(resets);
             };
             soon(async { tokio::join!(sending, resetting) }).await;
-            check(near, far).await;
+            check(medium, near, far).await;
         }
     }
 }
@@ -83,7 +91,7 @@ async fn a_reset_in_the_middle_of_payload_is_not_its_end() {
         };
         let (_, got) = tokio::join!(sending, read_until_reset(&mut call.station));
         assert!(got.len() <= 100_000);
-        check(call.proxy, call.client).await;
+        check(medium, call.proxy, call.client).await;
     }
 }
 
@@ -231,7 +239,7 @@ async fn a_reset_is_noticed_while_the_end_cannot_be_said() {
 /// Joins without settling.
 fn carry_only(socket: TcpStream, mut side: Side) -> tokio::task::JoinHandle<(End, Side)> {
     tokio::spawn(async move {
-        let joined = relay::join(socket, &mut side.link, &mut side.state, UNBOUNDED, pending()).await;
+        let joined = relay::join(socket, &[], &mut side.link, &mut side.state, UNBOUNDED, pending()).await;
         (joined.end, side)
     })
 }

@@ -20,7 +20,8 @@ use tokio::time::{Instant, advance};
 use wire::limits::{DATA_BYTES_MAX, SETTLE_MS};
 use wire::{AbortReason, Frame};
 
-const MINUTE: JoinLimits = JoinLimits { idle: Some(Duration::from_secs(60)), reap: Duration::from_secs(5) };
+const MINUTE: JoinLimits =
+    JoinLimits { idle: Some(Duration::from_secs(60)), reap: Duration::from_secs(5), unseal: true };
 
 #[tokio::test(start_paused = true)]
 async fn a_call_is_ended_after_silence_and_no_sooner() {
@@ -51,7 +52,7 @@ async fn a_call_is_ended_after_silence_and_no_sooner() {
 #[tokio::test(start_paused = true)]
 async fn without_a_bound_a_call_may_be_silent_for_ever() {
     let _clock = HeldClock::new();
-    let limits = JoinLimits { idle: None, reap: Duration::from_secs(1) };
+    let limits = JoinLimits { idle: None, reap: Duration::from_secs(1), unseal: true };
     let boundless = JoinLimits { idle: Some(Duration::MAX), ..limits };
     for limits in [limits, boundless] {
         let mut call = Call::bounded(Medium::Memory(1000), limits, limits).await;
@@ -66,7 +67,7 @@ async fn without_a_bound_a_call_may_be_silent_for_ever() {
 /// On the real clock: the reaper is armed by the first end and ends the call.
 #[tokio::test]
 async fn the_reaper_runs_on_a_real_clock() {
-    let limits = JoinLimits { idle: None, reap: Duration::from_millis(200) };
+    let limits = JoinLimits { idle: None, reap: Duration::from_millis(200), unseal: true };
     let mut call = Call::bounded(Medium::Tcp, UNBOUNDED, limits).await;
     let began = Instant::now();
     call.partner.shutdown().await.unwrap();

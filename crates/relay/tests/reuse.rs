@@ -44,7 +44,7 @@ async fn run(medium: Medium, seed: u64, calls: usize, size_max: usize) {
         let partner_acts = random.below(2) == 0;
         let sizes = [random.below(size_max), random.below(size_max)];
         println!("call {number}: {kind:?}, partner acts: {partner_acts}, {sizes:?}");
-        let Call { partner, station, proxy: at_proxy, client: at_client } =
+        let Call { partner, station, proxy: at_proxy, client: at_client, .. } =
             Call::on((proxy, UNBOUNDED), (client, UNBOUNDED)).await;
         let (acts, other) = if partner_acts { (partner, station) } else { (station, partner) };
         let bytes = [payload(random.next(), sizes[0]), payload(random.next(), sizes[1])];

@@ -23,7 +23,7 @@ impl Frame {
 
     fn encode_body(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Heartbeat | Self::Drain | Self::End => {}
+            Self::Heartbeat | Self::Drain | Self::End | Self::MayUnseal | Self::Unseal => {}
             Self::Hello(hello) => {
                 out.extend_from_slice(&hello.version.to_be_bytes());
                 out.extend_from_slice(&hello.capabilities.to_be_bytes());
@@ -94,6 +94,8 @@ impl Frame {
             Kind::Heartbeat => Self::Heartbeat,
             Kind::Drain => Self::Drain,
             Kind::End => Self::End,
+            Kind::MayUnseal => Self::MayUnseal,
+            Kind::Unseal => Self::Unseal,
             Kind::Hello => Self::Hello(Hello {
                 version: u16::from_be_bytes(body.take()?),
                 capabilities: u32::from_be_bytes(body.take()?),
@@ -314,6 +316,8 @@ mod tests {
             Frame::Gone(call),
             Frame::Accept(call),
             Frame::End,
+            Frame::MayUnseal,
+            Frame::Unseal,
             Frame::Outward(SessionId(5)),
             Frame::Dial(Dial {
                 call,

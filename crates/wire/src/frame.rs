@@ -66,11 +66,15 @@ pub enum Kind {
     Connected = 22,
     /// The destination cannot be had. Outward link, proxy to client.
     Failed = 23,
+    /// The payload of the call needs no second seal: either direction may go on without. Link, client to proxy.
+    MayUnseal = 24,
+    /// This direction goes on without a seal, behind the seal's goodbye. Link, both ways.
+    Unseal = 25,
 }
 
 impl Kind {
     /// Every kind there is, in the order of the byte, which begins at 1.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::Hello,
         Self::Welcome,
         Self::Reject,
@@ -94,6 +98,8 @@ impl Kind {
         Self::Dial,
         Self::Connected,
         Self::Failed,
+        Self::MayUnseal,
+        Self::Unseal,
     ];
 
     /// Reads the first byte of a frame.
@@ -273,6 +279,10 @@ pub enum Frame {
         /// The partner's address, which the proxy has dialled.
         partner: SocketAddr,
     },
+    /// See [`Kind::MayUnseal`].
+    MayUnseal,
+    /// See [`Kind::Unseal`].
+    Unseal,
     /// See [`Kind::Failed`].
     Failed {
         /// The call.
@@ -310,6 +320,8 @@ impl Frame {
             Self::Dial(_) => Kind::Dial,
             Self::Connected { .. } => Kind::Connected,
             Self::Failed { .. } => Kind::Failed,
+            Self::MayUnseal => Kind::MayUnseal,
+            Self::Unseal => Kind::Unseal,
         }
     }
 }

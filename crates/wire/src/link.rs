@@ -8,6 +8,10 @@
 //! An outward link is the mirror of that: the client begins the call with `Dial`, and the proxy answers with
 //! `Connected` or `Failed`. The end at which a call begins is the *caller* here, the other the *callee*.
 //!
+//! A call whose payload is TLS already may leave the seal. The client permits it by `MayUnseal`; the proxy answers by
+//! `Unseal`, behind which its direction is bare bytes, and the client by its own `Unseal`. A bare direction is ended by
+//! FIN, a call by a reset, and with the call the link is over ([`LinkState::is_spent`]).
+//!
 //! Both ends keep this state and move it by [`LinkState::on_sent`] and [`LinkState::on_received`]. What a peer
 //! sends out of turn is a [`Violation`]; what this end sends out of turn is a bug of our own and an assert.
 
@@ -61,6 +65,10 @@ pub struct LinkState {
     early_bytes: usize,
     /// Whether the caller has aborted the call before it was accepted.
     given_up: bool,
+    /// Whether the client has permitted to unseal the call.
+    may_unseal: bool,
+    send_unsealed: bool,
+    receive_unsealed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,13 +77,26 @@ enum Phase {
     Claiming,
     Offered,
     Accepted,
+    /// Its call has left the seal and is over.
+    Spent,
 }
 
 impl LinkState {
     /// A link that has been opened with `Standby`.
     pub const fn standby(role: Role) -> Self {
         let (way, phase) = (Way::Inward, Phase::Standby);
-        Self { role, way, phase, send_open: false, receive_open: false, early_bytes: 0, given_up: false }
+        Self {
+            role,
+            way,
+            phase,
+            send_open: false,
+            receive_open: false,
+            early_bytes: 0,
+            given_up: false,
+            may_unseal: false,
+            send_unsealed: false,
+            receive_unsealed: false,
+        }
     }
 
     /// A link that has been opened with `Outward`.
@@ -89,7 +110,7 @@ impl LinkState {
     }
 
     /// Whether calls on this link begin at this end.
-    fn is_caller(&self) -> bool {
+    pub fn is_caller(&self) -> bool {
         (self.role == Role::Proxy) == (self.way == Way::Inward)
     }
 
@@ -105,17 +126,72 @@ impl LinkState {
 
     /// Whether this end may still send payload, `End` or `Abort`.
     pub fn may_send(&self) -> bool {
-        self.send_open
+        self.send_open && !self.send_unsealed
     }
 
     /// Whether the peer may still send payload, `End` or `Abort`.
     pub fn may_receive(&self) -> bool {
+        self.receive_open && !self.receive_unsealed
+    }
+
+    /// Whether this end's direction of a call is open, sealed or not.
+    pub fn is_sending(&self) -> bool {
+        self.send_open
+    }
+
+    /// Whether the peer's direction of a call is open, sealed or not.
+    pub fn is_receiving(&self) -> bool {
         self.receive_open
+    }
+
+    /// Whether a direction of the link has left the seal. Nothing but the end of the call, and of the link, is to come.
+    pub fn is_unsealed(&self) -> bool {
+        self.send_unsealed || self.receive_unsealed
+    }
+
+    /// Whether the peer's direction of the call has left the seal.
+    pub fn is_bare_inward(&self) -> bool {
+        self.receive_unsealed
+    }
+
+    /// Whether the link has ended with its call.
+    pub fn is_spent(&self) -> bool {
+        self.phase == Phase::Spent
+    }
+
+    /// Whether this end may send `MayUnseal`: the inside alone decides.
+    pub fn may_permit(&self) -> bool {
+        self.role == Role::Client
+            && self.is_accepted()
+            && self.may_send()
+            && self.may_receive()
+            && !self.may_unseal
+    }
+
+    /// Whether this end may send `Unseal`: the proxy first, in answer to `MayUnseal`.
+    pub fn may_unseal(&self) -> bool {
+        let agreed = match self.role {
+            Role::Proxy => self.may_unseal,
+            Role::Client => self.receive_unsealed,
+        };
+        agreed && self.is_accepted() && self.may_send()
+    }
+
+    /// This end has ended its unsealed direction by FIN.
+    pub fn on_fin_sent(&mut self) {
+        assert!(self.send_open && self.send_unsealed, "FIN in {self:?}");
+        self.close_send();
+    }
+
+    /// The peer has ended its unsealed direction by FIN.
+    pub fn on_fin_received(&mut self) {
+        assert!(self.receive_open && self.receive_unsealed, "FIN to {self:?}");
+        self.close_receive();
     }
 
     /// Payload bytes that may be sent now: bounded before the call is accepted, unbounded afterwards.
     pub fn payload_allowance(&self) -> usize {
-        match (self.send_open, self.phase) {
+        match (self.may_send(), self.phase) {
             (true, Phase::Accepted) => usize::MAX,
             (true, Phase::Offered) if self.is_caller() => EARLY_BYTES_MAX - self.early_bytes,
             _ => 0,
@@ -166,12 +242,20 @@ impl LinkState {
                 assert!(answers, "{kind:?} in {self:?}");
                 self.close_send();
             }
+            Kind::MayUnseal => {
+                assert!(self.may_permit(), "permission in {self:?}");
+                self.may_unseal = true;
+            }
+            Kind::Unseal => {
+                assert!(self.may_unseal(), "unseal in {self:?}");
+                self.send_unsealed = true;
+            }
             Kind::End => {
-                assert!(self.send_open && !answers, "end in {self:?}");
+                assert!(self.may_send() && !answers, "end in {self:?}");
                 self.close_send();
             }
             Kind::Abort => {
-                assert!(self.send_open && (!answers || self.given_up), "abort in {self:?}");
+                assert!(self.may_send() && (!answers || self.given_up), "abort in {self:?}");
                 self.given_up = self.phase == Phase::Offered;
                 self.close_send();
             }
@@ -191,6 +275,8 @@ impl LinkState {
                 self.close_receive();
             }
             Kind::Refuse | Kind::Failed | Kind::End => self.close_receive(),
+            Kind::MayUnseal => self.may_unseal = true,
+            Kind::Unseal => self.receive_unsealed = true,
             _ => {}
         }
         Ok(())
@@ -203,23 +289,35 @@ impl LinkState {
 
     fn state(&self) -> State {
         let has_call = matches!(self.phase, Phase::Offered | Phase::Accepted);
+        if self.is_spent() || self.receive_unsealed {
+            return State::PeerUnsealed;
+        }
         if has_call && !self.receive_open {
             return State::PeerClosed;
+        }
+        if has_call && self.send_unsealed && self.role == Role::Proxy {
+            return State::ProxyUnsealed;
+        }
+        if has_call && self.may_unseal && self.role == Role::Client {
+            return State::ClientPermitted;
         }
         match (self.way, self.role, self.phase) {
             (Way::Inward, Role::Proxy, Phase::Standby | Phase::Claiming) => State::ProxyStandby,
             (Way::Inward, Role::Proxy, Phase::Offered) if self.given_up => State::ProxyGivenUp,
             (Way::Inward, Role::Proxy, Phase::Offered) => State::ProxyOffered,
-            (Way::Inward, Role::Proxy, Phase::Accepted) => State::ProxyAccepted,
+            (Way::Inward, Role::Proxy, Phase::Accepted | Phase::Spent) => State::ProxyAccepted,
             (Way::Inward, Role::Client, Phase::Standby) => State::ClientStandby,
             (Way::Inward, Role::Client, Phase::Claiming) => State::ClientClaiming,
-            (Way::Inward, Role::Client, Phase::Offered | Phase::Accepted) => State::ClientOffered,
+            (Way::Inward, Role::Client, Phase::Offered | Phase::Accepted | Phase::Spent) => {
+                State::ClientOffered
+            }
             (Way::Outward, Role::Proxy, Phase::Standby | Phase::Claiming) => State::ProxyOutward,
-            (Way::Outward, Role::Proxy, Phase::Offered | Phase::Accepted) => State::ProxyDialled,
+            (Way::Outward, Role::Proxy, Phase::Offered) => State::ProxyDialled,
+            (Way::Outward, Role::Proxy, Phase::Accepted | Phase::Spent) => State::ProxyConnected,
             (Way::Outward, Role::Client, Phase::Standby | Phase::Claiming) => State::ClientOutward,
             (Way::Outward, Role::Client, Phase::Offered) if self.given_up => State::ClientGivenUp,
             (Way::Outward, Role::Client, Phase::Offered) => State::ClientDialled,
-            (Way::Outward, Role::Client, Phase::Accepted) => State::ClientConnected,
+            (Way::Outward, Role::Client, Phase::Accepted | Phase::Spent) => State::ClientConnected,
         }
     }
 
@@ -229,6 +327,7 @@ impl LinkState {
         self.receive_open = true;
         self.early_bytes = 0;
         self.given_up = false;
+        self.may_unseal = false;
     }
 
     fn accept(&mut self) {
@@ -247,132 +346,10 @@ impl LinkState {
 
     fn settle(&mut self) {
         if !self.send_open && !self.receive_open {
-            self.phase = Phase::Standby;
+            self.phase = if self.is_unsealed() { Phase::Spent } else { Phase::Standby };
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Moves one frame from one end to the other.
-    fn pass(from: &mut LinkState, to: &mut LinkState, kind: Kind) {
-        from.on_sent(kind);
-        to.on_received(kind).unwrap();
-    }
-
-    fn pair() -> (LinkState, LinkState) {
-        (LinkState::standby(Role::Proxy), LinkState::standby(Role::Client))
-    }
-
-    #[test]
-    fn a_link_carries_call_after_call() {
-        let (mut proxy, mut client) = pair();
-        for _ in 0..3 {
-            pass(&mut proxy, &mut client, Kind::Offer);
-            pass(&mut client, &mut proxy, Kind::Accept);
-            pass(&mut proxy, &mut client, Kind::End);
-            assert!(client.may_send() && !client.may_receive());
-            client.on_payload_sent(1 << 30);
-            proxy.on_payload_received(100).unwrap();
-            pass(&mut client, &mut proxy, Kind::End);
-            assert!(proxy.is_standby() && client.is_standby());
-        }
-    }
-
-    #[test]
-    fn a_refused_call_leaves_a_link_on_standby() {
-        let (mut proxy, mut client) = pair();
-        pass(&mut proxy, &mut client, Kind::Offer);
-        pass(&mut client, &mut proxy, Kind::Ringing);
-        pass(&mut client, &mut proxy, Kind::Refuse);
-        assert!(!proxy.is_standby() && proxy.may_send());
-        pass(&mut proxy, &mut client, Kind::Abort);
-        assert!(proxy.is_standby() && client.is_standby());
-    }
-
-    #[test]
-    fn aborts_that_cross_settle() {
-        let (mut proxy, mut client) = pair();
-        pass(&mut proxy, &mut client, Kind::Offer);
-        client.on_sent(Kind::Accept);
-        client.on_sent(Kind::Abort);
-        proxy.on_sent(Kind::Abort);
-        proxy.on_received(Kind::Accept).unwrap();
-        proxy.on_received(Kind::Abort).unwrap();
-        client.on_received(Kind::Abort).unwrap();
-        assert!(proxy.is_standby() && client.is_standby());
-    }
-
-    #[test]
-    fn before_it_accepts_a_client_only_aborts_in_answer() {
-        let (mut proxy, mut client) = pair();
-        pass(&mut proxy, &mut client, Kind::Offer);
-        assert!({ proxy }.on_received(Kind::Abort).is_err());
-        let mut ended = proxy;
-        ended.on_sent(Kind::End);
-        assert!(ended.on_received(Kind::Abort).is_err(), "an early end makes no difference");
-        pass(&mut proxy, &mut client, Kind::Abort);
-        pass(&mut client, &mut proxy, Kind::Abort);
-        assert!(proxy.is_standby() && client.is_standby());
-        pass(&mut proxy, &mut client, Kind::Offer);
-        assert!(proxy.on_received(Kind::Abort).is_err(), "the next call begins anew");
-    }
-
-    #[test]
-    fn an_outward_link_is_the_mirror() {
-        let (mut proxy, mut client) = (LinkState::outward(Role::Proxy), LinkState::outward(Role::Client));
-        for _ in 0..2 {
-            pass(&mut client, &mut proxy, Kind::Dial);
-            assert_eq!((client.payload_allowance(), proxy.payload_allowance()), (EARLY_BYTES_MAX, 0));
-            pass(&mut proxy, &mut client, Kind::Ringing);
-            pass(&mut proxy, &mut client, Kind::Connected);
-            pass(&mut client, &mut proxy, Kind::End);
-            pass(&mut proxy, &mut client, Kind::End);
-            assert!(proxy.is_standby() && client.is_standby());
-            pass(&mut client, &mut proxy, Kind::Dial);
-            pass(&mut proxy, &mut client, Kind::Failed);
-            pass(&mut client, &mut proxy, Kind::Abort);
-            assert!(proxy.is_standby() && client.is_standby());
-        }
-        pass(&mut client, &mut proxy, Kind::Dial);
-        client.on_sent(Kind::Abort);
-        pass(&mut proxy, &mut client, Kind::Connected);
-        proxy.on_received(Kind::Abort).unwrap();
-        pass(&mut proxy, &mut client, Kind::Abort);
-        assert!(proxy.is_standby() && client.is_standby(), "answer and abort have crossed");
-        for kind in Kind::ALL {
-            assert!({ client }.on_received(kind).is_err(), "{kind:?} to a client's idle outward link");
-            assert_eq!({ proxy }.on_received(kind).is_err(), kind != Kind::Dial, "{kind:?} to the proxy");
-        }
-    }
-
-    #[test]
-    fn early_payload_is_bounded_at_both_ends() {
-        let (mut proxy, mut client) = pair();
-        pass(&mut proxy, &mut client, Kind::Offer);
-        proxy.on_payload_sent(EARLY_BYTES_MAX);
-        assert_eq!(proxy.payload_allowance(), 0);
-        client.on_payload_received(EARLY_BYTES_MAX).unwrap();
-        assert!(client.on_payload_received(1).is_err());
-        assert_eq!(client.payload_allowance(), 0, "the client sends nothing before it accepts");
-    }
-
-    #[test]
-    fn what_comes_out_of_turn_is_a_violation() {
-        let (mut proxy, mut client) = pair();
-        for kind in Kind::ALL {
-            assert!(proxy.on_received(kind).is_err(), "{kind:?} to a proxy's link on standby");
-            assert_eq!(client.on_received(kind).is_err(), kind != Kind::Offer, "{kind:?} on standby");
-            client = LinkState::standby(Role::Client);
-        }
-        proxy.on_sent(Kind::Offer);
-        assert!(proxy.on_payload_received(1).is_err(), "payload before accept");
-        proxy.on_received(Kind::Accept).unwrap();
-        assert!(proxy.on_received(Kind::Refuse).is_err(), "refusal after accept");
-        proxy.on_received(Kind::End).unwrap();
-        assert!(proxy.on_payload_received(1).is_err(), "payload after the end");
-        assert!(proxy.on_received(Kind::Abort).is_err(), "a second end");
-    }
-}
+mod tests;

@@ -17,6 +17,8 @@ pub enum State {
     ProxyGivenUp,
     /// Proxy, link: the call was accepted and the client's direction is open.
     ProxyAccepted,
+    /// Proxy, link: its own direction is unsealed, and the client's is open.
+    ProxyUnsealed,
     /// Client, control link: `Hello` was sent.
     ClientGreeting,
     /// Client, control link of a session that stands.
@@ -29,8 +31,10 @@ pub enum State {
     ClientOffered,
     /// Proxy, outward link without a call.
     ProxyOutward,
-    /// Proxy, outward link: a call was dialled and the client's direction is open, connected or not.
+    /// Proxy, outward link: a call was dialled and not yet connected, and the client's direction is open.
     ProxyDialled,
+    /// Proxy, outward link: the call was connected and the client's direction is open.
+    ProxyConnected,
     /// Client, outward link without a call.
     ClientOutward,
     /// Client, outward link: a call was dialled and not yet answered.
@@ -39,6 +43,10 @@ pub enum State {
     ClientGivenUp,
     /// Client, outward link: the call was connected and the proxy's direction is open.
     ClientConnected,
+    /// Client, link: it has permitted to unseal the call, and the proxy's direction is open and sealed.
+    ClientPermitted,
+    /// Either, link: the peer's direction is unsealed, or was when its call ended. There are no frames any more.
+    PeerUnsealed,
     /// Either, link: the peer has closed its direction of the call, and this end has not.
     PeerClosed,
 }
@@ -50,7 +58,8 @@ pub const TABLE: &[(State, &[Kind])] = &[
     (State::ProxyStandby, &[]),
     (State::ProxyOffered, &[Kind::Ringing, Kind::Accept, Kind::Refuse]),
     (State::ProxyGivenUp, &[Kind::Ringing, Kind::Accept, Kind::Refuse, Kind::Abort]),
-    (State::ProxyAccepted, &[Kind::Data, Kind::End, Kind::Abort]),
+    (State::ProxyAccepted, &[Kind::Data, Kind::End, Kind::Abort, Kind::MayUnseal]),
+    (State::ProxyUnsealed, &[Kind::Data, Kind::End, Kind::Abort, Kind::Unseal]),
     (State::ClientGreeting, &[Kind::Welcome, Kind::Reject]),
     (State::ClientSession, &[Kind::Heartbeat, Kind::Announce, Kind::Withdraw, Kind::Listeners, Kind::Drain]),
     (State::ClientStandby, &[Kind::Offer]),
@@ -58,10 +67,13 @@ pub const TABLE: &[(State, &[Kind])] = &[
     (State::ClientOffered, &[Kind::Data, Kind::End, Kind::Abort]),
     (State::ProxyOutward, &[Kind::Dial]),
     (State::ProxyDialled, &[Kind::Data, Kind::End, Kind::Abort]),
+    (State::ProxyConnected, &[Kind::Data, Kind::End, Kind::Abort, Kind::MayUnseal]),
     (State::ClientOutward, &[]),
     (State::ClientDialled, &[Kind::Ringing, Kind::Connected, Kind::Failed]),
     (State::ClientGivenUp, &[Kind::Ringing, Kind::Connected, Kind::Failed, Kind::Abort]),
     (State::ClientConnected, &[Kind::Data, Kind::End, Kind::Abort]),
+    (State::ClientPermitted, &[Kind::Data, Kind::End, Kind::Abort, Kind::Unseal]),
+    (State::PeerUnsealed, &[]),
     (State::PeerClosed, &[]),
 ];
 
@@ -87,8 +99,15 @@ mod tests {
     #[test]
     fn payload_only_travels_on_a_link_with_a_call() {
         let carriers = TABLE.iter().filter(|(_, kinds)| kinds.contains(&Kind::Data)).map(|(state, _)| *state);
-        let with_call =
-            [State::ProxyAccepted, State::ClientOffered, State::ProxyDialled, State::ClientConnected];
+        let with_call = [
+            State::ProxyAccepted,
+            State::ProxyUnsealed,
+            State::ClientOffered,
+            State::ProxyDialled,
+            State::ProxyConnected,
+            State::ClientConnected,
+            State::ClientPermitted,
+        ];
         assert!(carriers.eq(with_call));
     }
 }

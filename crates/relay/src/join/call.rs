@@ -3,20 +3,29 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
-use wire::limits::DATA_BYTES_MAX;
+use wire::limits::{DATA_BYTES_MAX, FRAME_HEADER_BYTES, UNSEAL_AFTER_BYTES};
 use wire::{AbortReason, Frame, LinkState};
 
 use super::{End, EndedBy, JoinLimits, read_socket};
+use crate::beginning::Beginning;
 use crate::link::{Incoming, Link, LinkError, LinkReader, LinkWriter};
 use crate::race::{Either, both, race};
 use crate::stream::{Sink, Source, Stream};
+
+/// What is due before more of the socket is read.
+enum Due {
+    /// The inside permits to leave the seal.
+    Permission,
+    /// This direction leaves it.
+    Unsealing,
+}
 
 /// What the two directions of one call share while they run side by side in one task.
 pub(super) struct Call {
@@ -27,10 +36,15 @@ pub(super) struct Call {
     pub(super) first_end: Slot<Option<EndedBy>>,
     pub(super) socket_failed: Slot<bool>,
     pub(super) aborted_by_peer: Slot<bool>,
+    limits: JoinLimits,
+    /// What the caller has said first.
+    beginning: Slot<Beginning>,
 }
 
 impl Call {
-    pub(super) fn new(state: LinkState) -> Self {
+    pub(super) fn new(state: LinkState, limits: JoinLimits, begun: &[u8]) -> Self {
+        let mut beginning = Beginning::default();
+        beginning.note(begun);
         Self {
             state: Slot::new(state),
             from_socket: Slot::new(0),
@@ -40,6 +54,8 @@ impl Call {
             first_end: Slot::new((!state.may_receive()).then_some(EndedBy::Peer)),
             socket_failed: Slot::new(false),
             aborted_by_peer: Slot::new(false),
+            limits,
+            beginning: Slot::new(beginning),
         }
     }
 
@@ -47,7 +63,6 @@ impl Call {
         &self,
         socket: &mut TcpStream,
         link: &mut Link<S>,
-        limits: JoinLimits,
         stop: impl Future<Output = ()>,
     ) -> End {
         let (mut from_socket, mut to_socket) = socket.split();
@@ -55,7 +70,7 @@ impl Call {
         let inward = self.link_to_socket(&mut link.reader, &mut to_socket);
         let ended = both(outward, inward);
         let given_up = async {
-            match race(self.silence(limits), stop).await {
+            match race(self.silence(), stop).await {
                 Either::Left(()) => End::Aborted(AbortReason::Idle),
                 Either::Right(()) => End::Aborted(AbortReason::Drain),
             }
@@ -74,12 +89,24 @@ impl Call {
         if self.state.get().may_send() {
             self.flush(link, socket).await?;
             loop {
-                let (buffer, count) =
-                    read_socket(socket, DATA_BYTES_MAX).await.map_err(|_| self.socket_failure())?;
+                let read = match race(self.due(link), read_socket(socket, DATA_BYTES_MAX)).await {
+                    Either::Left(Due::Permission) => {
+                        self.update(|state| state.on_sent(wire::Kind::MayUnseal));
+                        link.queue(&Frame::MayUnseal);
+                        self.flush(link, socket).await?;
+                        continue;
+                    }
+                    Either::Left(Due::Unsealing) => return self.socket_to_bare(socket, link).await,
+                    Either::Right(read) => read,
+                };
+                let (buffer, count) = read.map_err(|_| self.socket_failure())?;
                 if count == 0 {
                     break;
                 }
                 self.note_bytes(&self.from_socket, count);
+                if self.state.get().is_caller() {
+                    self.note_beginning(&buffer[FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + count]);
+                }
                 self.update(|state| state.on_payload_sent(count));
                 link.queue_payload(buffer, count);
                 self.flush(link, socket).await?;
@@ -94,15 +121,25 @@ impl Call {
 
     /// Flushes the link. While it takes nothing the socket is not read, so that its reset has to be watched for.
     async fn flush<W: Sink>(&self, link: &mut LinkWriter<W>, socket: &ReadHalf<'_>) -> Result<(), End> {
+        self.written(link, socket, LinkWriter::poll_flush).await
+    }
+
+    /// Waits until `poll` has written what it has to.
+    pub(super) async fn written<W: Sink>(
+        &self,
+        link: &mut LinkWriter<W>,
+        socket: &ReadHalf<'_>,
+        poll: impl Fn(&mut LinkWriter<W>, &mut Context<'_>) -> Poll<Result<(), LinkError>>,
+    ) -> Result<(), End> {
         let mut failed = pin!(None);
         poll_fn(|cx| {
             let before = link.bytes_written();
-            let flushed = link.poll_flush(cx);
+            let written = poll(link, cx);
             if link.bytes_written() != before {
                 self.last_byte.set(Instant::now());
             }
-            if let Poll::Ready(outcome) = flushed {
-                return Poll::Ready(outcome.map_err(|error| link_failure(&error)));
+            if let Poll::Ready(outcome) = written {
+                return Poll::Ready(outcome.map_err(|error| self.link_failed(&error)));
             }
             if failed.is_none() {
                 failed.set(Some(socket.ready(Interest::ERROR)));
@@ -113,10 +150,29 @@ impl Call {
         .await
     }
 
+    /// What this end has to say before it reads on. Needs no waker: what makes it due runs in the same task.
+    fn due<W: Sink>(&self, link: &LinkWriter<W>) -> impl Future<Output = Due> {
+        let may = self.limits.unseal && link.bare().is_some();
+        poll_fn(move |_| {
+            let state = self.state.get();
+            if !may || !(state.may_permit() || state.may_unseal()) || !self.beginning.get().is_client_hello()
+            {
+                return Poll::Pending;
+            }
+            if state.may_unseal() {
+                return Poll::Ready(Due::Unsealing);
+            }
+            match self.from_socket.get() + self.to_socket.get() >= UNSEAL_AFTER_BYTES {
+                true => Poll::Ready(Due::Permission),
+                false => Poll::Pending,
+            }
+        })
+    }
+
     /// The socket has ended its direction; until the other has ended as well, a reset still has to be noticed.
-    async fn watch_socket(&self, socket: &ReadHalf<'_>) -> Result<(), End> {
+    pub(super) async fn watch_socket(&self, socket: &ReadHalf<'_>) -> Result<(), End> {
         // Needs no waker: what ends the other direction runs in the same task, before this is polled again.
-        let other_direction = poll_fn(|_| match self.state.get().may_receive() {
+        let other_direction = poll_fn(|_| match self.state.get().is_receiving() {
             true => Poll::Pending,
             false => Poll::Ready(()),
         });
@@ -132,10 +188,13 @@ impl Call {
         socket: &mut WriteHalf<'_>,
     ) -> Result<(), End> {
         while self.state.get().may_receive() {
-            match link.next().await.map_err(|error| link_failure(&error))? {
+            match link.next().await.map_err(|error| self.link_failed(&error))? {
                 Incoming::Payload(bytes) => {
                     self.try_update(|state| state.on_payload_received(bytes.len()))?;
                     self.last_byte.set(Instant::now());
+                    if !self.state.get().is_caller() {
+                        self.note_beginning(bytes);
+                    }
                     self.write(socket, bytes).await?;
                 }
                 Incoming::Frame(frame) => {
@@ -147,9 +206,12 @@ impl Call {
                 }
             }
         }
+        if self.state.get().is_receiving() {
+            self.bare_to_socket(link, socket).await?;
+        }
         self.note_end(EndedBy::Peer);
         // Where this was the last direction, closing says FIN as well.
-        if self.state.get().may_send() {
+        if self.state.get().is_sending() {
             socket.shutdown().await.map_err(|_| self.socket_failure())?;
         }
         // A socket that has been reset lets itself be shut down as if nothing were.
@@ -160,7 +222,7 @@ impl Call {
     }
 
     /// Writes to the socket. Every byte counts as life, not only the last of a piece.
-    async fn write(&self, socket: &mut WriteHalf<'_>, mut bytes: &[u8]) -> Result<(), End> {
+    pub(super) async fn write(&self, socket: &mut WriteHalf<'_>, mut bytes: &[u8]) -> Result<(), End> {
         while !bytes.is_empty() {
             let count = socket.write(bytes).await.map_err(|_| self.socket_failure())?;
             self.note_bytes(&self.to_socket, count);
@@ -173,10 +235,14 @@ impl Call {
     /// still has to be noticed: a peer that has said `End` has no other way to abort.
     async fn watch_link<R: Source>(&self, link: &mut LinkReader<R>) -> Result<(), End> {
         // Asked before the link is read: once this end has said `End`, what comes belongs to the next call.
-        let this_direction = poll_fn(|_| match self.state.get().may_send() {
+        let this_direction = poll_fn(|_| match self.state.get().is_sending() {
             true => Poll::Pending,
             false => Poll::Ready(()),
         });
+        if self.state.get().is_bare_inward() {
+            let bare = link.bare().ok_or(End::LinkBroken)?;
+            return self.watch_bare(this_direction, bare).await;
+        }
         match race(this_direction, link.next()).await {
             Either::Left(()) => Ok(()),
             Either::Right(Err(error)) => Err(link_failure(&error)),
@@ -191,7 +257,8 @@ impl Call {
 
     /// Returns when no byte has moved for as long as the limits allow. A byte does not touch the timer: it is set
     /// again when it fires, or when one direction has ended and less is allowed from then on.
-    async fn silence(&self, limits: JoinLimits) {
+    async fn silence(&self) {
+        let limits = self.limits;
         let mut timer = pin!(sleep(limits.reap));
         let mut is_set = false;
         poll_fn(|cx| {
@@ -216,19 +283,25 @@ impl Call {
         .await;
     }
 
-    fn note_bytes(&self, counter: &Slot<u64>, count: usize) {
+    pub(super) fn note_bytes(&self, counter: &Slot<u64>, count: usize) {
         counter.set(counter.get() + count as u64);
         self.last_byte.set(Instant::now());
     }
 
-    fn note_end(&self, by: EndedBy) {
+    fn note_beginning(&self, bytes: &[u8]) {
+        let mut beginning = self.beginning.get();
+        beginning.note(bytes);
+        self.beginning.set(beginning);
+    }
+
+    pub(super) fn note_end(&self, by: EndedBy) {
         if self.first_end.get().is_none() {
             self.first_end.set(Some(by));
         }
         self.last_byte.set(Instant::now());
     }
 
-    fn update(&self, change: impl FnOnce(&mut LinkState)) {
+    pub(super) fn update(&self, change: impl FnOnce(&mut LinkState)) {
         let mut state = self.state.get();
         change(&mut state);
         self.state.set(state);
@@ -244,13 +317,13 @@ impl Call {
         Ok(())
     }
 
-    fn socket_failure(&self) -> End {
+    pub(super) fn socket_failure(&self) -> End {
         self.socket_failed.set(true);
         End::Aborted(AbortReason::Reset)
     }
 }
 
-fn link_failure(error: &LinkError) -> End {
+pub(super) fn link_failure(error: &LinkError) -> End {
     debug!("the link of a call is given up: {error}");
     End::LinkBroken
 }
@@ -267,7 +340,7 @@ impl<T: Copy> Slot<T> {
         *self.lock()
     }
 
-    fn set(&self, value: T) {
+    pub(super) fn set(&self, value: T) {
         *self.lock() = value;
     }
 

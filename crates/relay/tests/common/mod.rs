@@ -6,13 +6,16 @@ pub(crate) mod stream;
 
 use std::future::{Future, pending};
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use relay::join::settle;
-use relay::{JoinLimits, Joined, Link, LinkError, join};
+use relay::{JoinLimits, Joined, Link, LinkError, Path, join};
+use seal::{Acceptor, Authorized, Connector, IdentityKey, SealedStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use wire::limits::UNSEAL_AFTER_BYTES;
 use wire::{CallId, Frame, LinkState, Role};
 
 pub(crate) use stream::{Random, Stream, chopped};
@@ -21,7 +24,8 @@ pub(crate) use stream::{Random, Stream, chopped};
 const FAR: Duration = Duration::from_secs(120);
 
 /// No bound at all.
-pub(crate) const UNBOUNDED: JoinLimits = JoinLimits { idle: None, reap: Duration::from_secs(3600) };
+pub(crate) const UNBOUNDED: JoinLimits =
+    JoinLimits { idle: None, reap: Duration::from_secs(3600), unseal: true };
 
 /// One end of a link between two calls.
 pub(crate) struct Side {
@@ -48,6 +52,10 @@ impl Side {
 pub(crate) enum Medium {
     /// A loopback connection.
     Tcp,
+    /// A sealed loopback connection.
+    Sealed,
+    /// The same, and every call on it has left the seal before the test begins.
+    Unsealed,
     /// Memory that holds so many bytes in each direction.
     Memory(usize),
     /// The same, but it moves 1 to `most` bytes at a time and is often not ready.
@@ -65,6 +73,10 @@ pub(crate) async fn standby(medium: Medium) -> (Side, Side) {
         Medium::Tcp => {
             let (a, b) = tcp_pair().await;
             (a.into(), b.into())
+        }
+        Medium::Sealed | Medium::Unsealed => {
+            let (a, b) = sealed_pair().await;
+            (Stream::of(a), Stream::of(b))
         }
         Medium::Memory(bytes) => {
             let (a, b) = duplex(bytes);
@@ -105,7 +117,19 @@ pub(crate) struct Call {
     pub(crate) station: TcpStream,
     pub(crate) proxy: JoinHandle<Outcome>,
     pub(crate) client: JoinHandle<Outcome>,
+    /// Bytes from the partner that are none of the test's.
+    before: u64,
 }
+
+impl Medium {
+    /// Whether a link of this kind is good for the next call.
+    pub(crate) fn is_used_again(self) -> bool {
+        !matches!(self, Self::Unsealed)
+    }
+}
+
+/// What begins like TLS.
+pub(crate) const CLIENT_HELLO: [u8; 6] = [22, 3, 1, 2, 0, 1];
 
 impl Call {
     /// A call on a fresh link without any bound.
@@ -116,7 +140,28 @@ impl Call {
     /// A call on a fresh link with the bounds of the proxy and the client.
     pub(crate) async fn bounded(medium: Medium, proxy: JoinLimits, client: JoinLimits) -> Self {
         let (proxy_side, client_side) = standby(medium).await;
-        Self::on((proxy_side, proxy), (client_side, client)).await
+        let mut call = Self::on((proxy_side, proxy), (client_side, client)).await;
+        if matches!(medium, Medium::Unsealed) {
+            call.leave_the_seal().await;
+        }
+        call
+    }
+
+    /// Moves what it takes to leave the seal, and then as much as it takes to be sure that both directions have.
+    pub(crate) async fn leave_the_seal(&mut self) {
+        let mut bytes = vec![0; UNSEAL_AFTER_BYTES as usize];
+        bytes[..CLIENT_HELLO.len()].copy_from_slice(&CLIENT_HELLO);
+        let mut got = vec![0; bytes.len()];
+        let moved = async {
+            tokio::try_join!(self.partner.write_all(&bytes), self.station.read_exact(&mut got)).unwrap();
+            for _ in 0..ROUNDS {
+                move_byte(&mut self.station, &mut self.partner).await;
+                move_byte(&mut self.partner, &mut self.station).await;
+            }
+        };
+        soon(moved).await;
+        // Each way behind the other's word of it.
+        self.before = bytes.len() as u64 + ROUNDS;
     }
 
     /// The next call on a link.
@@ -130,13 +175,22 @@ impl Call {
             station,
             proxy: carry(at_proxy, proxy, proxy_limits, pending()),
             client: carry(at_client, client, client_limits, pending()),
+            before: 0,
         }
     }
 
     /// Both ends' outcomes, when both plain sockets are done with.
     pub(crate) async fn outcomes(self) -> (Outcome, Outcome) {
         drop((self.partner, self.station));
-        (soon(self.proxy).await.unwrap(), soon(self.client).await.unwrap())
+        let (mut proxy, mut client) = (soon(self.proxy).await.unwrap(), soon(self.client).await.unwrap());
+        if self.before > 0 {
+            proxy.0.from_socket -= self.before;
+            client.0.to_socket -= self.before;
+            proxy.0.to_socket -= ROUNDS;
+            client.0.from_socket -= ROUNDS;
+            assert_eq!((proxy.0.path, client.0.path), (Path::Kernel, Path::Kernel));
+        }
+        (proxy, client)
     }
 }
 
@@ -148,10 +202,24 @@ pub(crate) fn carry(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> JoinHandle<Outcome> {
     tokio::spawn(async move {
-        let joined = join(socket, &mut side.link, &mut side.state, limits, stop).await;
+        let joined = join(socket, &[], &mut side.link, &mut side.state, limits, stop).await;
         let settled = settle(&mut side.link, &mut side.state).await;
         (joined, settled.map(|()| side))
     })
+}
+
+/// Bytes each way behind which both directions have left the seal.
+const ROUNDS: u64 = 3;
+
+/// Both ends of a sealed loopback connection: the proxy's and the client's.
+pub(crate) async fn sealed_pair() -> (SealedStream<TcpStream>, SealedStream<TcpStream>) {
+    let [proxy, client] = [(); 2].map(|()| IdentityKey::generate_for_tests());
+    let trusting = |key: &IdentityKey| Arc::new(Authorized::of_keys([key.public_key()]));
+    let acceptor = Acceptor::new(&proxy, trusting(&client)).unwrap();
+    let connector = Connector::new(&client, trusting(&proxy)).unwrap();
+    let (near, far) = tcp_pair().await;
+    let (near, far) = tokio::join!(acceptor.accept(near), connector.connect(far, "127.0.0.1"));
+    (near.unwrap().stream, far.unwrap().stream)
 }
 
 /// Both ends of a loopback connection.

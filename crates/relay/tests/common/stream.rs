@@ -4,7 +4,8 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, ReadHalf, WriteHalf};
+use relay::stream::{Sink, Source};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 /// Whatever a link can be made of.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -13,21 +14,33 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 impl<T: Io + 'static> From<T> for Stream {
     fn from(io: T) -> Self {
-        Self(Box::new(io))
+        let (reader, writer) = tokio::io::split(io);
+        Self { reader: Box::new(reader), writer: Box::new(writer) }
+    }
+}
+
+impl Stream {
+    /// One of which the kind still shows: a sealed one, which can be unsealed.
+    pub(crate) fn of(stream: impl relay::Stream<Reader: 'static, Writer: 'static>) -> Self {
+        let (reader, writer) = stream.split();
+        Self { reader: Box::new(reader), writer: Box::new(writer) }
     }
 }
 
 impl relay::Stream for Stream {
-    type Reader = ReadHalf<Box<dyn Io>>;
-    type Writer = WriteHalf<Box<dyn Io>>;
+    type Reader = Box<dyn Source>;
+    type Writer = Box<dyn Sink>;
 
     fn split(self) -> (Self::Reader, Self::Writer) {
-        tokio::io::split(self.0)
+        (self.reader, self.writer)
     }
 }
 
 /// The stream under a link.
-pub(crate) struct Stream(pub(crate) Box<dyn Io>);
+pub(crate) struct Stream {
+    reader: Box<dyn Source>,
+    writer: Box<dyn Sink>,
+}
 
 /// SplitMix64: small, seeded, good enough.
 #[derive(Clone)]

@@ -1,0 +1,95 @@
+//! A call that has left the seal: what it does differently from there on.
+//!
+//! A direction ends by FIN on the connection itself, and a call is aborted by a reset of it.
+
+use std::io;
+use std::net::Shutdown;
+
+use socket2::SockRef;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tracing::debug;
+use wire::{AbortReason, Frame, Kind};
+
+use super::call::{Call, link_failure};
+use super::{End, EndedBy};
+use crate::link::{LinkError, LinkReader, LinkWriter};
+use crate::pump::{Failed, failure_of, pump};
+use crate::race::{Either, race};
+use crate::stream::{Sink, Source};
+
+impl Call {
+    /// The direction from the socket leaves the seal, and goes on to its end.
+    pub(super) async fn socket_to_bare<W: Sink>(
+        &self,
+        socket: &ReadHalf<'_>,
+        link: &mut LinkWriter<W>,
+    ) -> Result<(), End> {
+        self.update(|state| state.on_sent(Kind::Unseal));
+        link.queue(&Frame::Unseal);
+        self.written(link, socket, LinkWriter::poll_unseal).await?;
+        let bare = link.bare().ok_or(End::LinkBroken)?;
+        let pumped = pump(socket.as_ref(), bare, |count| self.note_bytes(&self.from_socket, count)).await;
+        pumped.map_err(|failed| match failed {
+            Failed::From(_) => self.socket_failure(),
+            Failed::To(error) => self.bare_failed(&error),
+        })?;
+        SockRef::from(bare).shutdown(Shutdown::Write).map_err(|error| self.bare_failed(&error))?;
+        self.note_end(EndedBy::Socket);
+        self.update(wire::LinkState::on_fin_sent);
+        self.watch_socket(socket).await
+    }
+
+    /// The direction to the socket has left the seal: hands over what has come already, and goes on to its end.
+    pub(super) async fn bare_to_socket<R: Source>(
+        &self,
+        link: &mut LinkReader<R>,
+        socket: &mut WriteHalf<'_>,
+    ) -> Result<(), End> {
+        let rest = link.unseal().await.map_err(|error| self.link_failed(&error))?;
+        self.write(socket, &rest).await?;
+        drop(rest);
+        let bare = link.bare().ok_or(End::LinkBroken)?;
+        let pumped = pump(bare, (*socket).as_ref(), |count| self.note_bytes(&self.to_socket, count)).await;
+        pumped.map_err(|failed| match failed {
+            Failed::From(error) => self.bare_failed(&error),
+            Failed::To(_) => self.socket_failure(),
+        })?;
+        self.update(wire::LinkState::on_fin_received);
+        Ok(())
+    }
+
+    /// The peer has ended its direction. Until this end has ended its own, a reset still has to be noticed.
+    pub(super) async fn watch_bare(
+        &self,
+        this_direction: impl Future<Output = ()>,
+        bare: &TcpStream,
+    ) -> Result<(), End> {
+        match race(this_direction, bare.ready(Interest::ERROR)).await {
+            Either::Left(()) => Ok(()),
+            Either::Right(_) => Err(self.bare_failed(&failure_of(bare))),
+        }
+    }
+
+    /// The link has failed. Once a direction has left the seal, a reset is how the peer aborts.
+    pub(super) fn link_failed(&self, error: &LinkError) -> End {
+        match error {
+            LinkError::Broken(error) if self.state.get().is_unsealed() => self.bare_failed(error),
+            error => link_failure(error),
+        }
+    }
+
+    fn bare_failed(&self, error: &io::Error) -> End {
+        match error.kind() {
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+                self.aborted_by_peer.set(true);
+                End::Aborted(AbortReason::Reset)
+            }
+            _ => {
+                debug!("the link of a call is given up: {error}");
+                End::LinkBroken
+            }
+        }
+    }
+}
