@@ -197,12 +197,13 @@ impl Carrier {
         match self.claimed.take() {
             Some((announced, reached)) if announced.id == call.id => {
                 let lost = || (wire::RefuseReason::Draining, String::from("the call was stopped"));
-                let target = async { reached.await.unwrap_or_else(|_| Err(lost())) };
+                let target = Box::pin(async { reached.await.unwrap_or_else(|_| Err(lost())) });
                 carry(link, state, announced, target, &self.around).await
             }
             _ => {
                 self.session.tell(Event::LinkBusy(self.id)).await;
-                let target = reach(call.listener, self.around.clone());
+                // Both are boxed: what is handed to a future stays in it, used up or not.
+                let target = Box::pin(reach(call.listener, self.around.clone()));
                 carry(link, state, call, target, &self.around).await
             }
         }

@@ -44,6 +44,8 @@ pub const WAITING_CALLS_MAX: usize = 1_024;
 pub const STANDBY_LINKS_MIN: usize = 2;
 /// Links on standby above which a client closes the one whose call has just ended.
 pub const STANDBY_LINKS_MAX: usize = 128;
+/// Links that a client keeps ready at most because calls come faster than links can be opened.
+pub const STANDBY_GROWN_MAX: usize = 32;
 /// Links that a client opens at the same time to fill up its standby.
 pub const STANDBY_OPENING_MAX: usize = 8;
 /// Outward links that a client from which stations may call keeps idle when nothing has happened for a while.
@@ -103,6 +105,7 @@ const _: () = assert!(CLIENT_HELLO_BYTES < EARLY_BYTES_MAX);
 const _: () =
     assert!(NAME_BYTES_MAX < 256 && NAMES_MAX < 256 && TARGET_BYTES_MAX < 256, "all are counted in one byte");
 const _: () = assert!(STANDBY_LINKS_MIN <= STANDBY_OPENING_MAX && STANDBY_OPENING_MAX <= STANDBY_LINKS_MAX);
+const _: () = assert!(STANDBY_LINKS_MIN <= STANDBY_GROWN_MAX && STANDBY_GROWN_MAX <= STANDBY_LINKS_MAX);
 const _: () = assert!(STANDBY_LINKS_MAX + WAITING_CALLS_MAX <= LINKS_PER_SESSION_MAX);
 const _: () = assert!(OUTWARD_LINKS_MIN <= OUTWARD_OPENING_MAX);
 const _: () = assert!(OUTWARD_OPENING_MAX + STANDBY_OPENING_MAX < HANDSHAKES_PER_ADDRESS_MAX);

@@ -188,7 +188,40 @@ fn what_was_not_needed_for_a_while_is_closed_by_halves() {
         actions(&mut side);
         counts.push(side.standby_count());
     }
-    assert_eq!(counts, [128, 65, 33, 17, 9, 5, 3, 2, 2]);
+    // Two hundred calls have found no link: from 32 on, what is kept for such a rate is halved as well.
+    assert_eq!(counts, [128, 72, 40, 22, 12, 7, 4, 3, 2]);
+}
+
+#[test]
+fn calls_that_keep_their_links_have_more_of_them_kept_ready() {
+    let mut side = client(0);
+    let mut ready: Vec<LinkId> = Vec::new();
+    let mut opening = attach(&mut side, START);
+    let mut kept = Vec::new();
+    for _ in 0..4 {
+        for link in opening.drain(..) {
+            side.on_link_standby(link);
+            ready.push(link);
+        }
+        kept.push(ready.len());
+        // As many calls at once as there are links, and none of them ends.
+        for link in ready.drain(..) {
+            side.on_link_busy(START, link);
+        }
+        opening.extend(opened(&mut side));
+    }
+    assert_eq!(kept, [2, 2, 4, 8]);
+    let mut now = START;
+    for _ in 0..9 {
+        now = now.plus(SHRINK_MS);
+        side.on_frame(now, Frame::Heartbeat).unwrap();
+        side.on_tick(now);
+        for link in opening.drain(..).chain(opened(&mut side)) {
+            side.on_link_standby(link);
+        }
+        actions(&mut side);
+    }
+    assert_eq!(side.standby_count(), STANDBY_LINKS_MIN, "without such calls it is as before");
 }
 
 #[test]

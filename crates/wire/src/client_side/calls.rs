@@ -32,6 +32,7 @@ impl ClientSide {
         self.actions.push_back(Action::Reach { call, listener, partner });
         let link = self.fresh_link();
         self.standby.open(link);
+        self.standby.note_dry();
         self.announced.insert(call, link);
         self.actions.push_back(Action::OpenLink(link, Purpose::Claim(session, call, token)));
         Ok(())

@@ -18,6 +18,7 @@ impl ClientSide {
             return self.actions.push_back(Action::NoLink(call));
         }
         self.wanting.push_back(call);
+        self.outward.note_dry();
         self.open_for_wanting(session);
     }
 

@@ -4,7 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use crate::call::{LinkId, Millis};
-use crate::limits::{REFILL_PAUSE_MS, SHRINK_MS, STANDBY_LINKS_MAX};
+use crate::limits::{REFILL_PAUSE_MS, SHRINK_MS, STANDBY_GROWN_MAX, STANDBY_LINKS_MAX};
 
 /// The links of one session that serve calls of partners, or those that serve calls of stations.
 #[derive(Default)]
@@ -15,6 +15,10 @@ pub(super) struct Pool {
     busy: BTreeSet<LinkId>,
     /// The fewest links that were idle at once since the last look.
     idle_low: usize,
+    /// How many links are kept idle beyond the least: doubled whenever there was none left.
+    grown: usize,
+    /// Whether there was none left since the last look.
+    ran_dry: bool,
     shrink_at: Option<Millis>,
     refill_at: Option<Millis>,
 }
@@ -37,6 +41,8 @@ impl Pool {
         self.shrink_at = Some(now.plus(SHRINK_MS));
         self.refill_at = None;
         self.idle_low = 0;
+        self.grown = 0;
+        self.ran_dry = false;
     }
 
     /// A session has ended: forgets every link, and returns those that are idle, which are to be closed.
@@ -50,6 +56,17 @@ impl Pool {
 
     pub(super) fn open(&mut self, link: LinkId) {
         self.opening.insert(link);
+    }
+
+    /// How many links are kept idle: `min`, or more where calls have come faster than links could be opened.
+    pub(super) fn target(&self, min: usize) -> usize {
+        if min == 0 { 0 } else { min.max(self.grown) }
+    }
+
+    /// A call has come and found no link, or has taken the last one.
+    pub(super) fn note_dry(&mut self) {
+        self.ran_dry = true;
+        self.grown = (2 * self.grown.max(1)).min(STANDBY_GROWN_MAX);
     }
 
     /// A link is open and idle. Returns false if it is one too many.
@@ -122,7 +139,10 @@ impl Pool {
             return Vec::new();
         }
         self.shrink_at = Some(now.plus(SHRINK_MS));
-        let surplus = self.idle_low.saturating_sub(min).div_ceil(2);
+        if !core::mem::take(&mut self.ran_dry) {
+            self.grown /= 2;
+        }
+        let surplus = self.idle_low.saturating_sub(self.target(min)).div_ceil(2);
         // The most recently used is taken first, so the oldest are at the front.
         let unneeded = self.idle.drain(..surplus).collect();
         self.idle_low = self.idle.len();
@@ -140,6 +160,9 @@ impl Pool {
     fn note_use(&mut self, link: LinkId) {
         self.busy.insert(link);
         self.idle_low = self.idle_low.min(self.idle.len());
+        if self.idle.is_empty() {
+            self.note_dry();
+        }
     }
 
     fn pause(&mut self, now: Millis) {

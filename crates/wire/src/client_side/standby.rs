@@ -4,7 +4,9 @@
 //! [`OUTWARD_LINKS_MIN`] for calls outward, each where there can be such calls at all, keeps those whose calls have
 //! ended up to [`STANDBY_LINKS_MAX`](crate::limits::STANDBY_LINKS_MAX), and every
 //! [`SHRINK_MS`](crate::limits::SHRINK_MS) closes half of what was not needed in that time: the supply follows the
-//! busiest recent moment.
+//! busiest recent moment. Calls that keep their links for hours give none back: where one has taken the last link, or has
+//! found none, twice as many are kept from then on, up to [`STANDBY_GROWN_MAX`](crate::limits::STANDBY_GROWN_MAX), and half
+//! as many after every look at which that was not so: the supply follows the rate of arrivals as well.
 
 use super::{Action, Attachment, ClientSide, Purpose};
 use crate::call::{CallId, LinkId, Millis, SessionId};
@@ -75,14 +77,19 @@ impl ClientSide {
             return;
         }
         while may_standby
-            && self.standby.idle_count() + self.standby.opening_count() < self.standby_min()
+            && self.standby.idle_count() + self.standby.opening_count()
+                < self.standby.target(self.standby_min())
             && self.standby.opening_count() < STANDBY_OPENING_MAX
         {
             let link = self.fresh_link();
             self.standby.open(link);
             self.actions.push_back(Action::OpenLink(link, Purpose::Standby(session)));
         }
-        while may_outward && self.outward.idle_count() + self.outward.opening_count() < self.outward_min() {
+        while may_outward
+            && self.outward.idle_count() + self.outward.opening_count()
+                < self.outward.target(self.outward_min())
+            && self.outward.opening_count() < STANDBY_OPENING_MAX
+        {
             self.open_outward(session);
         }
     }
