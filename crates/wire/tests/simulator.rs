@@ -70,10 +70,13 @@ fn the_checks_see_what_a_daemon_could_do_wrong() {
         (Flaw::LeaksLinks, "links on standby of"),
         (Flaw::DropsEarlyPayload, "wrong payload"),
         (Flaw::KeepsPortsOpen, "ports (true, false)"),
+        (Flaw::KeepsSpentLinks, "Idle in LinkState"),
+        (Flaw::LosesWhatFollows, "wrong payload"),
     ] {
         let faulty = Scenario { flaw: Some(flaw), fault_ms: 300, ..Scenario::all()[7].clone() };
-        let seen = (1..=5).find_map(|seed| World::new(faulty.clone(), seed).run(8_000).err());
+        let mut runs = (1..=20).filter_map(|seed| World::new(faulty.clone(), seed).run(8_000).err());
+        let seen = runs.find(|what| what.contains(trace));
         println!("{flaw:?}: {}", seen.as_deref().unwrap_or("not seen"));
-        assert!(seen.is_some_and(|what| what.contains(trace)), "{flaw:?} was not seen for what it is");
+        assert!(seen.is_some(), "{flaw:?} was not seen for what it is");
     }
 }
