@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Call, Medium, UNBOUNDED, move_byte, read_until_fin, soon, standby};
+use common::{Call, FRAMED, Medium, PATHS, UNBOUNDED, move_byte, read_until_fin, soon, standby};
 use relay::buffer::Buffer;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 #[tokio::test]
 async fn calls_that_are_idle_hold_no_buffer() {
-    for medium in [Medium::Tcp, Medium::Memory(1 << 16)] {
+    for medium in PATHS {
         let mut calls = Vec::new();
         for number in 0..50 {
             let mut call = Call::over(medium).await;
@@ -40,8 +40,8 @@ async fn calls_that_are_idle_hold_no_buffer() {
 #[tokio::test]
 async fn links_on_standby_hold_no_buffer() {
     let mut links = Vec::new();
-    for _ in 0..50 {
-        let (proxy, client) = standby(Medium::Memory(1 << 16)).await;
+    for number in 0..60 {
+        let (proxy, client) = standby(FRAMED[number % FRAMED.len()]).await;
         let mut call = Call::on((proxy, UNBOUNDED), (client, UNBOUNDED)).await;
         soon(move_byte(&mut call.partner, &mut call.station)).await;
         call.partner.shutdown().await.unwrap();
