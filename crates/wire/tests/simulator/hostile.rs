@@ -176,9 +176,9 @@ impl World {
             19 => Frame::Outward(session),
             20 => Frame::Dial(Dial { call, listener, station: partner, destination }),
             21 => Frame::Connected { call, partner },
+            22 => Frame::Failed { call, reason: FailReason::NotAllowed, partner: Some(partner) },
             23 => Frame::MayUnseal,
             24 => Frame::Unseal,
-            22 => Frame::Failed { call, reason: FailReason::NotAllowed, partner: Some(partner) },
             _ => Frame::Abort(AbortReason::Reset),
         }
     }
