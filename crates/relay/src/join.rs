@@ -155,8 +155,8 @@ pub fn abort<S: Stream>(link: &mut Link<S>, state: &mut LinkState, reason: Abort
 }
 
 /// After this end has closed its direction of a call: flushes, and discards what still comes until the peer has
-/// closed its own. The link is on standby afterwards. A call that has left the seal has used its link up. An error, or more than [`SETTLE_MS`], makes it unusable: drop
-/// it, so that the peer learns.
+/// closed its own. The link is on standby afterwards. A call that has left the seal has used its link up. An error, or
+/// more than [`SETTLE_MS`], makes it unusable: drop it, so that the peer learns.
 pub async fn settle<S: Stream>(link: &mut Link<S>, state: &mut LinkState) -> Result<(), LinkError> {
     let Link { reader, writer } = link;
     if state.is_unsealed() {

@@ -7,7 +7,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use common::{
-    Call, HeldClock, Medium, Side, Stream, UNBOUNDED, carry, move_byte, read_until_reset, soon, standby,
+    Call, HeldClock, PATHS, Side, Stop, Stream, UNBOUNDED, carry, move_byte, never, read_until_reset, soon,
     tcp_pair,
 };
 use relay::join::{abort, settle};
@@ -26,9 +26,9 @@ const MINUTE: JoinLimits =
 #[tokio::test(start_paused = true)]
 async fn a_call_is_ended_after_silence_and_no_sooner() {
     let _clock = HeldClock::new();
-    for at_proxy in [true, false] {
+    for (medium, at_proxy) in PATHS.into_iter().flat_map(|medium| [(medium, true), (medium, false)]) {
         let (proxy, client) = if at_proxy { (MINUTE, UNBOUNDED) } else { (UNBOUNDED, MINUTE) };
-        let mut call = Call::bounded(Medium::Memory(1000), proxy, client).await;
+        let mut call = Call::bounded(medium, proxy, client).await;
         for _ in 0..5 {
             advance(Duration::from_secs(59)).await;
             move_byte(&mut call.partner, &mut call.station).await;
@@ -40,12 +40,10 @@ async fn a_call_is_ended_after_silence_and_no_sooner() {
         assert_eq!(read_until_reset(&mut call.partner).await, b"");
         assert_eq!(read_until_reset(&mut call.station).await, b"");
         let ((proxy, proxy_link), (client, client_link)) = call.outcomes().await;
-        assert_eq!(proxy.end, End::Aborted(AbortReason::Idle));
-        assert_eq!(client.end, End::Aborted(AbortReason::Idle));
         let (near, far) = if at_proxy { (proxy, client) } else { (client, proxy) };
-        assert_eq!(near.ended_by, EndedBy::Ourselves);
-        assert_eq!(far.ended_by, EndedBy::Peer);
-        assert!(proxy_link.is_ok() && client_link.is_ok());
+        assert_eq!((near.end, near.ended_by), (End::Aborted(AbortReason::Idle), EndedBy::Ourselves));
+        assert_eq!((far.end, far.ended_by), (medium.heard(AbortReason::Idle), EndedBy::Peer));
+        assert_eq!([proxy_link.is_ok(), client_link.is_ok()], [medium.is_used_again(); 2]);
     }
 }
 
@@ -54,8 +52,8 @@ async fn without_a_bound_a_call_may_be_silent_for_ever() {
     let _clock = HeldClock::new();
     let limits = JoinLimits { idle: None, reap: Duration::from_secs(1), unseal: true };
     let boundless = JoinLimits { idle: Some(Duration::MAX), ..limits };
-    for limits in [limits, boundless] {
-        let mut call = Call::bounded(Medium::Memory(1000), limits, limits).await;
+    for (medium, limits) in PATHS.into_iter().flat_map(|medium| [(medium, limits), (medium, boundless)]) {
+        let mut call = Call::bounded(medium, limits, limits).await;
         for _ in 0..3 {
             advance(Duration::from_secs(30 * 86_400)).await;
             move_byte(&mut call.partner, &mut call.station).await;
@@ -68,14 +66,16 @@ async fn without_a_bound_a_call_may_be_silent_for_ever() {
 #[tokio::test]
 async fn the_reaper_runs_on_a_real_clock() {
     let limits = JoinLimits { idle: None, reap: Duration::from_millis(200), unseal: true };
-    let mut call = Call::bounded(Medium::Tcp, UNBOUNDED, limits).await;
-    let began = Instant::now();
-    call.partner.shutdown().await.unwrap();
-    read_until_reset(&mut call.partner).await;
-    assert!(began.elapsed() >= limits.reap);
-    let ((proxy, _), (client, _)) = call.outcomes().await;
-    assert_eq!(client.end, End::Aborted(AbortReason::Idle));
-    assert_eq!(proxy.end, End::Aborted(AbortReason::Idle));
+    for medium in PATHS {
+        let mut call = Call::bounded(medium, UNBOUNDED, limits).await;
+        let began = Instant::now();
+        call.partner.shutdown().await.unwrap();
+        read_until_reset(&mut call.partner).await;
+        assert!(began.elapsed() >= limits.reap);
+        let ((proxy, _), (client, _)) = call.outcomes().await;
+        assert_eq!(client.end, End::Aborted(AbortReason::Idle));
+        assert_eq!(proxy.end, medium.heard(AbortReason::Idle));
+    }
 }
 
 /// A reader that takes a little now and then is alive, though the piece that is being written is not done yet.
@@ -126,28 +126,20 @@ async fn a_slow_station_is_not_a_silent_one() {
 
 #[tokio::test]
 async fn the_end_of_the_time_to_drain_aborts() {
-    for at_proxy in [true, false] {
-        let (mut proxy, mut client) = standby(Medium::Tcp).await;
-        common::set_up(&mut proxy, &mut client).await;
-        let ((mut partner, at_proxy_end), (mut station, at_client_end)) =
-            (tcp_pair().await, tcp_pair().await);
+    for (medium, at_proxy) in PATHS.into_iter().flat_map(|medium| [(medium, true), (medium, false)]) {
         let (drain, stop) = oneshot::channel::<()>();
-        let stop = async move { stop.await.unwrap() };
-        let (near, far) = if at_proxy {
-            let near = carry(at_proxy_end, proxy, UNBOUNDED, stop);
-            (near, carry(at_client_end, client, UNBOUNDED, pending()))
-        } else {
-            let near = carry(at_client_end, client, UNBOUNDED, stop);
-            (near, carry(at_proxy_end, proxy, UNBOUNDED, pending()))
-        };
-        soon(move_byte(&mut partner, &mut station)).await;
+        let stop: Stop = Box::pin(async move { stop.await.unwrap() });
+        let stops = if at_proxy { [stop, never()] } else { [never(), stop] };
+        let mut call = Call::stoppable(medium, [UNBOUNDED; 2], stops).await;
+        soon(move_byte(&mut call.partner, &mut call.station)).await;
         drain.send(()).unwrap();
-        read_until_reset(&mut partner).await;
-        read_until_reset(&mut station).await;
-        let ((near, near_link), (far, far_link)) = (soon(near).await.unwrap(), soon(far).await.unwrap());
+        read_until_reset(&mut call.partner).await;
+        read_until_reset(&mut call.station).await;
+        let (proxy, client) = call.outcomes().await;
+        let ((near, near_link), (far, far_link)) = if at_proxy { (proxy, client) } else { (client, proxy) };
         assert_eq!((near.end, near.ended_by), (End::Aborted(AbortReason::Drain), EndedBy::Ourselves));
-        assert_eq!((far.end, far.ended_by), (End::Aborted(AbortReason::Drain), EndedBy::Peer));
-        assert!(near_link.is_ok() && far_link.is_ok());
+        assert_eq!((far.end, far.ended_by), (medium.heard(AbortReason::Drain), EndedBy::Peer));
+        assert_eq!([near_link.is_ok(), far_link.is_ok()], [medium.is_used_again(); 2]);
     }
 }
 

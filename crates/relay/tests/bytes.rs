@@ -3,16 +3,16 @@
 
 mod common;
 
-use common::{Call, Medium, assert_same, payload, read_until_fin, soon, write_and_end};
+use common::{Call, Medium, PATHS, assert_same, payload, read_until_fin, soon, write_and_end};
 use relay::{End, EndedBy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use wire::limits::DATA_BYTES_MAX;
 
 /// Both stations send at once, each reads at the same time, and both end in order.
 async fn exchange(medium: Medium, from_partner: &[u8], from_station: &[u8]) {
-    let call = Call::over(medium).await;
-    let (mut partner_reads, mut partner_writes) = call.partner.into_split();
-    let (mut station_reads, mut station_writes) = call.station.into_split();
+    let mut call = Call::over(medium).await;
+    let (mut partner_reads, mut partner_writes) = call.partner.split();
+    let (mut station_reads, mut station_writes) = call.station.split();
     let (mut at_partner, mut at_station) = (Vec::new(), Vec::new());
     let reads = async {
         tokio::join!(partner_reads.read_to_end(&mut at_partner), station_reads.read_to_end(&mut at_station))
@@ -30,22 +30,24 @@ async fn exchange(medium: Medium, from_partner: &[u8], from_station: &[u8]) {
     assert_same(&at_station, from_partner, "partner to station");
     assert_same(&at_partner, from_station, "station to partner");
 
-    let (proxy, link) = soon(call.proxy).await.unwrap();
+    let ((proxy, proxy_link), (client, client_link)) = call.outcomes().await;
     assert_eq!(proxy.end, End::Orderly);
     assert_eq!(proxy.from_socket, from_partner.len() as u64);
     assert_eq!(proxy.to_socket, from_station.len() as u64);
-    assert!(link.unwrap().state.is_standby());
-    let (client, link) = soon(call.client).await.unwrap();
     assert_eq!(client.end, End::Orderly);
     assert_eq!(client.from_socket, from_station.len() as u64);
     assert_eq!(client.to_socket, from_partner.len() as u64);
-    assert!(link.unwrap().state.is_standby());
+    for link in [proxy_link, client_link] {
+        assert_eq!(link.is_ok_and(|side| side.state.is_standby()), medium.is_used_again());
+    }
 }
 
 #[tokio::test]
 async fn payload_around_the_size_of_a_frame() {
     let sizes = [0, 1, 2, DATA_BYTES_MAX - 1, DATA_BYTES_MAX, DATA_BYTES_MAX + 1, 3 * DATA_BYTES_MAX];
-    for medium in [Medium::Tcp, Medium::Memory(1 << 16), Medium::Memory(509)] {
+    for medium in
+        [Medium::Tcp, Medium::Sealed, Medium::Unsealed, Medium::Memory(1 << 16), Medium::Memory(509)]
+    {
         for (index, size) in sizes.into_iter().enumerate() {
             let bytes = payload(1, size);
             exchange(medium, &bytes, &[]).await;
@@ -58,8 +60,9 @@ async fn payload_around_the_size_of_a_frame() {
 #[tokio::test]
 async fn megabytes_both_ways_at_once() {
     let (a, b) = (payload(3, 9 << 20), payload(4, (7 << 20) + 1));
-    exchange(Medium::Tcp, &a, &b).await;
-    exchange(Medium::Memory(1 << 16), &a, &b).await;
+    for medium in [Medium::Tcp, Medium::Sealed, Medium::Unsealed, Medium::Memory(1 << 16)] {
+        exchange(medium, &a, &b).await;
+    }
 }
 
 /// Trap 8: both directions are full and the link holds next to nothing; neither may wait for the other.
@@ -72,8 +75,9 @@ async fn both_directions_full_over_a_tiny_link() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn megabytes_on_several_threads() {
     let (a, b) = (payload(7, 5 << 20), payload(8, 5 << 20));
-    exchange(Medium::Tcp, &a, &b).await;
-    exchange(Medium::Memory(4096), &a, &b).await;
+    for medium in PATHS {
+        exchange(medium, &a, &b).await;
+    }
 }
 
 #[tokio::test]
@@ -94,21 +98,23 @@ async fn a_link_that_cuts_frames_anywhere() {
 /// The called station speaks first (RFC 5024, section 8.2), in 23 bytes, and they go out at once.
 #[tokio::test]
 async fn the_called_end_speaks_first_and_small_pieces_are_not_held_back() {
-    let mut call = Call::over(Medium::Tcp).await;
-    let (mut at_partner, mut at_station) = ([0; 23], [0; 7]);
-    for _ in 0..50 {
-        call.station.write_all(&[b'R'; 23]).await.unwrap();
-        soon(call.partner.read_exact(&mut at_partner)).await.unwrap();
-        call.partner.write_all(&[b'C'; 7]).await.unwrap();
-        soon(call.station.read_exact(&mut at_station)).await.unwrap();
+    for medium in PATHS {
+        let mut call = Call::over(medium).await;
+        let (mut at_partner, mut at_station) = ([0; 23], [0; 7]);
+        for _ in 0..50 {
+            call.station.write_all(&[b'R'; 23]).await.unwrap();
+            soon(call.partner.read_exact(&mut at_partner)).await.unwrap();
+            call.partner.write_all(&[b'C'; 7]).await.unwrap();
+            soon(call.station.read_exact(&mut at_station)).await.unwrap();
+        }
+        call.station.shutdown().await.unwrap();
+        assert!(read_until_fin(&mut call.partner).await.is_empty());
+        call.partner.shutdown().await.unwrap();
+        assert!(read_until_fin(&mut call.station).await.is_empty());
+        let ((proxy, _), (client, _)) = call.outcomes().await;
+        assert_eq!((proxy.end, proxy.ended_by, proxy.to_socket), (End::Orderly, EndedBy::Peer, 50 * 23));
+        assert_eq!((client.end, client.ended_by, client.to_socket), (End::Orderly, EndedBy::Socket, 50 * 7));
     }
-    call.station.shutdown().await.unwrap();
-    assert!(read_until_fin(&mut call.partner).await.is_empty());
-    call.partner.shutdown().await.unwrap();
-    assert!(read_until_fin(&mut call.station).await.is_empty());
-    let ((proxy, _), (client, _)) = call.outcomes().await;
-    assert_eq!((proxy.end, proxy.ended_by, proxy.to_socket), (End::Orderly, EndedBy::Peer, 50 * 23));
-    assert_eq!((client.end, client.ended_by, client.to_socket), (End::Orderly, EndedBy::Socket, 50 * 7));
 }
 
 /// A stream that keeps what it is given until it is flushed, as a seal does (trap 8).

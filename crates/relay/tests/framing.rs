@@ -5,10 +5,10 @@ mod common;
 
 use std::io;
 
-use common::{Random, Stream, assert_same, chopped, payload, soon};
+use common::{FRAMED, Medium, Random, Stream, assert_same, payload, raw, soon, standby, write_and_end};
 use relay::buffer::Buffer;
 use relay::{Either, Incoming, Link, LinkError, race};
-use tokio::io::{AsyncWriteExt, duplex};
+use tokio::io::duplex;
 use wire::limits::{DATA_BYTES_MAX, FRAME_HEADER_BYTES};
 use wire::{AbortReason, CallId, Frame, Header, Malformed};
 
@@ -63,13 +63,12 @@ async fn read_all(link: &mut Link<Stream>, pieces: &[Vec<u8>], mut random: Rando
 
 #[tokio::test]
 async fn waiting_may_be_given_up_at_any_point() {
-    for seed in 0..20 {
+    for seed in 0..40 {
         println!("seed {seed}");
         let mut random = Random(seed);
-        let most = 1 + random.below(9000);
-        let (near, far) = duplex(1 + random.below(20_000));
-        let (mut near, mut far) =
-            (Link::new(chopped(near, seed, most)), Link::new(chopped(far, seed + 1, most)));
+        let chopped = Medium::Chopped { seed, most: 1 + random.below(9000) };
+        let (near, far) = standby([chopped, chopped, Medium::Tcp, Medium::Sealed][seed as usize % 4]).await;
+        let (mut near, mut far) = (near.link, far.link);
         let pieces: Vec<Vec<u8>> = (0..20)
             .map(|_| match random.below(8) {
                 0 => payload(random.next(), DATA_BYTES_MAX),
@@ -110,12 +109,11 @@ async fn the_end_of_a_link_is_in_order_only_between_frames() {
     let mut abort = Vec::new();
     Frame::Abort(AbortReason::Idle).encode(&mut abort);
     let data = [&Header::data(3).encode()[..], b"abc"].concat();
-    for whole in [&abort, &data] {
+    for (medium, whole) in FRAMED.into_iter().flat_map(|medium| [(medium, &abort), (medium, &data)]) {
         for length in 0..=whole.len() {
-            let (mut near, far) = duplex(100);
-            near.write_all(&whole[..length]).await.unwrap();
-            drop(near);
-            let mut link = Link::new(far);
+            let (stream, mut peer) = raw(medium).await;
+            write_and_end(&mut peer, &whole[..length]).await;
+            let mut link = Link::new(stream);
             let error = loop {
                 if let Err(error) = link.reader.next().await {
                     break error;
@@ -134,14 +132,16 @@ async fn the_end_of_a_link_is_in_order_only_between_frames() {
 
 #[tokio::test]
 async fn a_frame_is_received_where_no_payload_can_come() {
-    let (near, far) = duplex(100);
-    let (mut near, mut far) = (Link::new(near), Link::new(far));
-    near.send(&Frame::Heartbeat).await.unwrap();
-    assert!(matches!(far.receive().await, Ok(Frame::Heartbeat)));
-    near.writer.queue_payload(Buffer::take(), 1);
-    near.writer.flush().await.unwrap();
-    assert!(matches!(far.receive().await, Err(LinkError::Malformed(Malformed::Kind))));
-    near.writer.close().await.unwrap();
-    assert!(matches!(far.receive().await, Err(LinkError::Closed)));
-    assert!(near.send(&Frame::Heartbeat).await.is_err(), "nothing can be sent after the goodbye");
+    for medium in FRAMED {
+        let (near, far) = standby(medium).await;
+        let (mut near, mut far) = (near.link, far.link);
+        near.send(&Frame::Heartbeat).await.unwrap();
+        assert!(matches!(far.receive().await, Ok(Frame::Heartbeat)));
+        near.writer.queue_payload(Buffer::take(), 1);
+        near.writer.flush().await.unwrap();
+        assert!(matches!(far.receive().await, Err(LinkError::Malformed(Malformed::Kind))));
+        near.writer.close().await.unwrap();
+        assert!(matches!(far.receive().await, Err(LinkError::Closed)));
+        assert!(near.send(&Frame::Heartbeat).await.is_err(), "nothing can be sent after the goodbye");
+    }
 }

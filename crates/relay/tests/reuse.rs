@@ -136,6 +136,11 @@ async fn a_hundred_calls_on_one_loopback_link() {
 }
 
 #[tokio::test]
+async fn a_hundred_calls_on_one_sealed_link() {
+    run(Medium::Sealed, 5, 100, 200_000).await;
+}
+
+#[tokio::test]
 async fn a_hundred_calls_on_one_small_link() {
     run(Medium::Memory(97), 2, 100, 20_000).await;
 }

@@ -7,11 +7,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use common::{read_until_reset, soon, tcp_pair};
-use relay::socket::{reset, tune};
-use relay::{ConnectError, connect};
+use relay::accept::accept_tuned;
+use relay::socket::{reset, reset_on_close, tune};
+use relay::{ConnectError, Either, connect, race};
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
 
 const STEP: Duration = Duration::from_secs(60);
 
@@ -98,6 +100,32 @@ async fn a_tuned_socket_has_its_options() {
         assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(interval));
         assert_eq!(socket.tcp_keepalive_retries().unwrap(), 5);
     }
+}
+
+#[tokio::test]
+async fn what_is_accepted_inherits_the_options_of_its_listener_also_after_a_reload() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    reset_on_close(&listener, true);
+    let (settings, seen) = watch::channel(STEP);
+    let (accepted, mut arrivals) = mpsc::unbounded_channel();
+    let accepting = accept_tuned(&listener, seen, |&step| step, |stream, _| drop(accepted.send(stream)));
+    let calling = async {
+        for step in [STEP, 2 * STEP] {
+            settings.send_replace(step);
+            // The settings are taken over before the next connection is accepted, which may have come before.
+            let _early = TcpStream::connect(address).await.unwrap();
+            arrivals.recv().await.unwrap();
+            let _caller = TcpStream::connect(address).await.unwrap();
+            let stream = arrivals.recv().await.unwrap();
+            let socket = SockRef::from(&stream);
+            assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+            assert_eq!(socket.tcp_user_timeout().unwrap(), Some(step));
+            assert_eq!(socket.tcp_keepalive_time().unwrap(), step / 2);
+            assert_eq!(socket.linger().unwrap(), Some(Duration::ZERO));
+        }
+    };
+    assert!(matches!(soon(race(accepting, calling)).await, Either::Right(())));
 }
 
 #[tokio::test]

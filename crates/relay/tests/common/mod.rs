@@ -6,17 +6,18 @@ pub(crate) mod stream;
 
 use std::future::{Future, pending};
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use relay::join::settle;
-use relay::{JoinLimits, Joined, Link, LinkError, Path, join};
+use relay::{End, JoinLimits, Joined, Link, LinkError, Path, join};
 use seal::{Acceptor, Authorized, Connector, IdentityKey, SealedStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use wire::limits::UNSEAL_AFTER_BYTES;
-use wire::{CallId, Frame, LinkState, Role};
+use wire::{AbortReason, CallId, Frame, LinkState, Role};
 
 pub(crate) use stream::{Random, Stream, chopped};
 
@@ -67,6 +68,34 @@ pub(crate) enum Medium {
     },
 }
 
+/// The kinds of links that a running call meets, and one that a test can make small.
+pub(crate) const PATHS: [Medium; 4] = [Medium::Tcp, Medium::Sealed, Medium::Unsealed, Medium::Memory(1000)];
+
+/// Those that carry frames to the end.
+pub(crate) const FRAMED: [Medium; 3] = [Medium::Tcp, Medium::Sealed, Medium::Memory(1 << 20)];
+
+/// A link's stream, and its other end for a test that plays the peer byte by byte.
+pub(crate) async fn raw(medium: Medium) -> (Stream, Box<dyn stream::Io>) {
+    match medium {
+        Medium::Tcp => {
+            let (a, b) = tcp_pair().await;
+            (a.into(), Box::new(b))
+        }
+        Medium::Sealed | Medium::Unsealed => {
+            let (a, b) = sealed_pair().await;
+            (Stream::of(a), Box::new(b))
+        }
+        Medium::Memory(bytes) => {
+            let (a, b) = duplex(bytes);
+            (a.into(), Box::new(b))
+        }
+        Medium::Chopped { seed, most } => {
+            let (a, b) = duplex(most.max(16));
+            (chopped(a, seed, most), Box::new(b))
+        }
+    }
+}
+
 /// A link on standby: the proxy's end and the client's.
 pub(crate) async fn standby(medium: Medium) -> (Side, Side) {
     let (proxy, client): (Stream, Stream) = match medium {
@@ -111,6 +140,14 @@ async fn pass(from: &mut Side, to: &mut Side, frame: &Frame) {
 /// What one end says of a call: how it went, and the link if it can be used again.
 pub(crate) type Outcome = (Joined, Result<Side, LinkError>);
 
+/// What makes an end give a call up.
+pub(crate) type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Nothing does.
+pub(crate) fn never() -> Stop {
+    Box::pin(pending())
+}
+
 /// A call under way.
 pub(crate) struct Call {
     pub(crate) partner: TcpStream,
@@ -122,6 +159,11 @@ pub(crate) struct Call {
 }
 
 impl Medium {
+    /// What a peer hears of an abort: without the seal there is no word for the reason.
+    pub(crate) fn heard(self, reason: AbortReason) -> End {
+        End::Aborted(if self.is_used_again() { reason } else { AbortReason::Reset })
+    }
+
     /// Whether a link of this kind is good for the next call.
     pub(crate) fn is_used_again(self) -> bool {
         !matches!(self, Self::Unsealed)
@@ -139,8 +181,13 @@ impl Call {
 
     /// A call on a fresh link with the bounds of the proxy and the client.
     pub(crate) async fn bounded(medium: Medium, proxy: JoinLimits, client: JoinLimits) -> Self {
-        let (proxy_side, client_side) = standby(medium).await;
-        let mut call = Self::on((proxy_side, proxy), (client_side, client)).await;
+        Self::stoppable(medium, [proxy, client], [never(), never()]).await
+    }
+
+    /// The same, and either end, the proxy's first, gives the call up when its future says so.
+    pub(crate) async fn stoppable(medium: Medium, limits: [JoinLimits; 2], stops: [Stop; 2]) -> Self {
+        let (proxy, client) = standby(medium).await;
+        let mut call = Self::begin(proxy, client, limits, stops).await;
         if matches!(medium, Medium::Unsealed) {
             call.leave_the_seal().await;
         }
@@ -166,15 +213,19 @@ impl Call {
 
     /// The next call on a link.
     pub(crate) async fn on(proxy: (Side, JoinLimits), client: (Side, JoinLimits)) -> Self {
-        let ((mut proxy, proxy_limits), (mut client, client_limits)) = (proxy, client);
+        Self::begin(proxy.0, client.0, [proxy.1, client.1], [never(), never()]).await
+    }
+
+    async fn begin(mut proxy: Side, mut client: Side, limits: [JoinLimits; 2], stops: [Stop; 2]) -> Self {
+        let [proxy_stop, client_stop] = stops;
         set_up(&mut proxy, &mut client).await;
         let (partner, at_proxy) = tcp_pair().await;
         let (station, at_client) = tcp_pair().await;
         Self {
             partner,
             station,
-            proxy: carry(at_proxy, proxy, proxy_limits, pending()),
-            client: carry(at_client, client, client_limits, pending()),
+            proxy: carry(at_proxy, proxy, limits[0], proxy_stop),
+            client: carry(at_client, client, limits[1], client_stop),
             before: 0,
         }
     }

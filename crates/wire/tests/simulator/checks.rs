@@ -64,9 +64,10 @@ impl World {
             self.conns.get(conn).is_some_and(|held| matches!(held.proxy, ProxyEnd::Honest(_)))
         };
         !self.queue.values().any(|event| match event {
-            Event::Opened { conn, .. } | Event::Deliver { conn, .. } | Event::Closed { conn, .. } => {
-                honest(conn)
-            }
+            Event::Opened { conn, .. }
+            | Event::Deliver { conn, .. }
+            | Event::Fin { conn, .. }
+            | Event::Closed { conn, .. } => honest(conn),
             _ => false,
         })
     }

@@ -149,6 +149,9 @@ impl World {
     /// Bytes have arrived from a proxy.
     pub(crate) fn client_reads(&mut self, client: usize, at: usize, conn: ConnId, purpose: Use) -> Check {
         loop {
+            if self.is_bare_inward(conn, End::Client) {
+                return self.bare_arrives(conn, End::Client);
+            }
             let incoming = match self.next_frame(conn, End::Client) {
                 Ok(Some(incoming)) => incoming,
                 Ok(None) => return Ok(()),
@@ -163,6 +166,9 @@ impl World {
                     self.client_acts(client, at)?;
                 }
                 (Use::Control, Incoming::Data(_)) => self.client_drops(client, at, conn, purpose)?,
+                (Use::Link(_), Incoming::Frame(frame @ (Frame::MayUnseal | Frame::Unseal))) => {
+                    self.hears_of_unsealing(conn, End::Client, &frame)?;
+                }
                 (Use::Link(link), incoming) if self.attachment(client, at).outward.contains_key(&link) => {
                     match incoming {
                         Incoming::Frame(frame) => self.outward_frame(client, at, link, &frame)?,

@@ -9,6 +9,7 @@ use super::client::ReachId;
 use super::ends::StationId;
 use super::net::{ConnId, End, Use};
 use super::scenario::Flaw;
+use super::unsealing::allowance;
 use super::{Check, Event, World};
 
 /// A link, and what is going on there.
@@ -143,6 +144,7 @@ impl World {
                 held.state.on_sent(Kind::Accept);
                 self.accepts.insert((conn, call), station);
                 self.send(conn, End::Client, &Frame::Accept(call));
+                self.may_be_permitted(conn);
                 self.station_hears(station, &early)?;
                 if ended {
                     self.station_hears_end(station)?;
@@ -207,7 +209,7 @@ impl World {
         let conn = self.client_link(client, at, link)?.conn;
         loop {
             let piece = self.rng.between(1, 8_000) as usize;
-            let allowance = self.client_link(client, at, link)?.state.payload_allowance();
+            let allowance = allowance(&self.client_link(client, at, link)?.state);
             let Some(station) = self.stations.get_mut(&id) else {
                 return Ok(());
             };
@@ -215,17 +217,15 @@ impl World {
             let exhausted = station.speaker.is_exhausted();
             let held = self.client_link(client, at, link)?;
             if bytes.is_empty() {
-                if exhausted && held.state.may_send() {
-                    held.state.on_sent(Kind::End);
-                    self.send(conn, End::Client, &Frame::End);
+                if exhausted && held.state.is_sending() {
+                    self.send_end(conn, End::Client)?;
                     if let Some(station) = self.stations.get_mut(&id) {
                         station.speaker.sent_end = true;
                     }
                 }
                 return self.client_link_settles(client, at, link);
             }
-            held.state.on_payload_sent(bytes.len());
-            self.send_data(conn, End::Client, &bytes);
+            self.send_payload(conn, End::Client, &bytes)?;
         }
     }
 
@@ -250,6 +250,9 @@ impl World {
         let held = self.client_link(client, at, link)?;
         held.task = ClientTask::Settling { by };
         let conn = held.conn;
+        if held.state.is_unsealed() {
+            return self.client_drops(client, at, conn, Use::Link(link));
+        }
         if held.state.may_send() {
             held.state.on_sent(Kind::Abort);
             self.send(conn, End::Client, &Frame::Abort(why));
@@ -258,13 +261,14 @@ impl World {
         self.client_link_settles(client, at, link)
     }
 
-    /// If both directions are closed, the call is over and the link is on standby.
-    fn client_link_settles(&mut self, client: usize, at: usize, link: LinkId) -> Check {
+    /// If both directions are closed, the call is over and the link is on standby, or over as well.
+    pub(crate) fn client_link_settles(&mut self, client: usize, at: usize, link: LinkId) -> Check {
         let leaks = self.scenario.flaw == Some(Flaw::LeaksLinks);
         let Some(held) = self.attachment(client, at).links.get_mut(&link) else {
             return Ok(());
         };
-        if !held.state.is_standby() {
+        let (conn, state) = (held.conn, held.state);
+        if !state.is_standby() && !state.is_spent() {
             return Ok(());
         }
         match std::mem::replace(&mut held.task, ClientTask::Idle) {
@@ -272,6 +276,9 @@ impl World {
             ClientTask::Running { station } => self.station_closed(station),
             ClientTask::Settling { .. } => {}
             task => return Err(format!("link {link} settled as {task:?}")),
+        }
+        if self.ends_with_its_call(state) {
+            return self.client_drops(client, at, conn, Use::Link(link));
         }
         if !leaks {
             self.attachment(client, at).side.on_link_free(link);

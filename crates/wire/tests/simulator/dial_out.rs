@@ -147,7 +147,7 @@ impl World {
     /// The partner says its next bytes, or aborts.
     pub(crate) fn far_end_says(&mut self, proxy: usize, conn: ConnId, call: CallId) -> Check {
         let share = self.rng.between(1, 20_000) as usize;
-        let pause = self.rng.between(1, 400);
+        let pause = self.pause();
         let links = self.proxies[proxy].outward.iter();
         let mut its = links.filter(|(_, held)| {
             held.conn == conn && matches!(held.task, DialTask::Running { call: other } if other == call)
@@ -173,18 +173,16 @@ impl World {
             speaker.sent_end |= ends;
             let held = self.dial_link(proxy, link)?;
             if bytes.is_empty() {
-                if ends && held.state.may_send() {
-                    held.state.on_sent(Kind::End);
-                    self.send(conn, End::Proxy, &Frame::End);
+                if ends && held.state.is_sending() {
+                    self.send_end(conn, End::Proxy)?;
                 }
                 return self.dial_settles(proxy, link);
             }
-            held.state.on_payload_sent(bytes.len());
-            self.send_data(conn, End::Proxy, &bytes);
+            self.send_payload(conn, End::Proxy, &bytes)?;
         }
     }
 
-    fn far_end_hears(&mut self, conn: ConnId, call: CallId, bytes: &[u8]) -> Check {
+    pub(crate) fn far_end_hears(&mut self, conn: ConnId, call: CallId, bytes: &[u8]) -> Check {
         match self.out_calls.get_mut(&call) {
             Some(out_call) if self.conns[&conn].is_honest_client() => {
                 let said = out_call.station.spoken();
@@ -194,7 +192,7 @@ impl World {
         }
     }
 
-    fn far_end_hears_end(&mut self, conn: ConnId, call: CallId) -> Check {
+    pub(crate) fn far_end_hears_end(&mut self, conn: ConnId, call: CallId) -> Check {
         match self.out_calls.get_mut(&call) {
             Some(out_call) if self.conns[&conn].is_honest_client() => {
                 let said = out_call.station.said();
@@ -220,13 +218,14 @@ impl World {
         let by = self.now + SETTLE_MS;
         let held = self.dial_link(proxy, link)?;
         let (conn, honest) = (held.conn, held.task.call());
-        let may_send = held.state.may_send();
+        let (may_send, is_unsealed) = (held.state.may_send(), held.state.is_unsealed());
         held.task = DialTask::Settling { by };
         if let Some(out_call) = honest.and_then(|call| self.out_calls.get_mut(&call)) {
             out_call.partner_open &= !self.conns[&conn].is_honest_client();
         }
         self.proxies[proxy].side.on_dial_ended(link);
         match why {
+            Some(_) if is_unsealed => self.proxy_drops(proxy, conn),
             Some(reason) if may_send => {
                 self.dial_link(proxy, link)?.state.on_sent(Kind::Abort);
                 self.send(conn, End::Proxy, &Frame::Abort(reason));
@@ -239,10 +238,11 @@ impl World {
         }
     }
 
-    /// If both directions are closed, the link can be dialled on again.
-    fn dial_settles(&mut self, proxy: usize, link: LinkId) -> Check {
+    /// If both directions are closed, the link can be dialled on again, or is over with its call.
+    pub(crate) fn dial_settles(&mut self, proxy: usize, link: LinkId) -> Check {
         let Some(held) = self.proxies[proxy].outward.get_mut(&link) else { return Ok(()) };
-        if !held.state.is_standby() {
+        let (conn, state) = (held.conn, held.state);
+        if !state.is_standby() && !state.is_spent() {
             return Ok(());
         }
         match std::mem::replace(&mut held.task, DialTask::Idle) {
@@ -257,6 +257,9 @@ impl World {
             task @ DialTask::Reaching { .. } => {
                 return Err(format!("outward link {link} settled as {task:?}"));
             }
+        }
+        if self.ends_with_its_call(state) {
+            return self.proxy_drops(proxy, conn);
         }
         self.proxies[proxy].side.on_link_free(link);
         self.proxy_acts(proxy)

@@ -131,7 +131,7 @@ impl World {
     pub(crate) fn speaker(&mut self) -> Speaker {
         let total = match self.rng.below(10) {
             0 => 0,
-            1 => self.rng.between(1_000, 40_000),
+            1..=4 => self.rng.between(1_000, 40_000),
             _ => self.rng.between(1, 600),
         };
         let aborts = self.rng.chance(self.scenario.aborts);
@@ -147,6 +147,11 @@ impl World {
             heard: 0,
             heard_end: false,
         }
+    }
+
+    /// How long a speaker waits before it goes on: long enough that the network matters.
+    pub(crate) fn pause(&mut self) -> u64 {
+        self.rng.between(1, 400 + 2 * self.scenario.delay_ms_max)
     }
 
     /// A partner calls at a proxy, if its external ports are open.
@@ -184,7 +189,7 @@ impl World {
             return Ok(());
         }
         let share = self.rng.between(1, 20_000) as usize;
-        let pause = self.rng.between(1, 400);
+        let pause = self.pause();
         let Some(partner) = self.partners.get_mut(&id) else {
             return Ok(());
         };
@@ -201,7 +206,7 @@ impl World {
     /// The station likewise.
     pub(crate) fn station_speaks(&mut self, id: StationId) -> Check {
         let share = self.rng.between(1, 20_000) as usize;
-        let pause = self.rng.between(1, 400);
+        let pause = self.pause();
         let Some(station) = self.stations.get_mut(&id).filter(|station| station.open) else {
             return Ok(());
         };

@@ -152,7 +152,7 @@ impl World {
         let partner = SocketAddr::from((Ipv6Addr::LOCALHOST, 9));
         let version = if self.rng.chance(90) { VERSION } else { VERSION + 1 };
         let destination = Destination::new("127.0.0.1", 22).expect("a destination");
-        match self.rng.below(24) {
+        match self.rng.below(26) {
             0 => Frame::Hello(Hello { version, capabilities: 0, silence_ms: 1, targets: targets(&names()) }),
             1 => {
                 let (capabilities, silence_ms) = (u32::MAX, self.rng.next() as u32);
@@ -177,6 +177,8 @@ impl World {
             20 => Frame::Dial(Dial { call, listener, station: partner, destination }),
             21 => Frame::Connected { call, partner },
             22 => Frame::Failed { call, reason: FailReason::NotAllowed, partner: Some(partner) },
+            23 => Frame::MayUnseal,
+            24 => Frame::Unseal,
             _ => Frame::Abort(AbortReason::Reset),
         }
     }

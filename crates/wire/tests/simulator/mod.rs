@@ -14,6 +14,7 @@ mod proxy;
 mod proxy_link;
 mod rng;
 mod scenario;
+mod unsealing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -37,7 +38,10 @@ pub(crate) type Check = Result<(), String>;
 pub(crate) enum Event {
     Opened { conn: ConnId, well: bool },
     Deliver { conn: ConnId, to: End, bytes: Vec<u8> },
+    Fin { conn: ConnId, to: End },
     Closed { conn: ConnId, to: End },
+    Permits(ConnId),
+    Unseals { conn: ConnId, at: End },
     ProxyTick(usize),
     ClientTick { client: usize, at: usize },
     DoorTimer { proxy: usize, conn: ConnId },
@@ -81,6 +85,8 @@ pub(crate) struct Tally {
     pub(crate) out_joined: u64,
     /// Calls of stations that ended in both directions, and were said to.
     pub(crate) out_orderly: u64,
+    /// Directions that have left the seal.
+    pub(crate) unsealed: u64,
     /// Sessions that began.
     pub(crate) attached: u64,
     /// Faults.
@@ -230,7 +236,16 @@ impl World {
         match event {
             Event::Opened { conn, well } => self.on_opened(conn, well),
             Event::Deliver { conn, to, bytes } => self.on_delivered(conn, to, &bytes),
+            Event::Fin { conn, to } => self.on_fin(conn, to),
             Event::Closed { conn, to } => self.on_closed(conn, to),
+            Event::Permits(conn) => {
+                self.permits(conn);
+                Ok(())
+            }
+            Event::Unseals { conn, at } => {
+                self.unseals(conn, at);
+                Ok(())
+            }
             Event::ProxyTick(proxy) => self.proxy_tick(proxy),
             Event::ClientTick { client, at } => self.client_tick(client, at),
             Event::DoorTimer { proxy, conn } => self.proxy_door_timer(proxy, conn),
@@ -262,7 +277,7 @@ impl World {
     }
 
     fn on_delivered(&mut self, conn: ConnId, to: End, bytes: &[u8]) -> Check {
-        if !self.arrive(conn, to, bytes) {
+        if !self.arrive(conn, to, bytes) || self.more_arrives(conn, to) {
             return Ok(());
         }
         let held = &self.conns[&conn];

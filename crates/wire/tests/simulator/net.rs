@@ -67,6 +67,10 @@ struct Half {
     open: bool,
     last_arrival: u64,
     inbox: Vec<u8>,
+    /// Whether it has said goodbye to the seal: no frame of it may follow.
+    bare: bool,
+    /// Whether it has sent FIN: nothing may follow.
+    fin: bool,
 }
 
 /// What a connection delivers.
@@ -78,6 +82,11 @@ pub(crate) enum Incoming {
 }
 
 impl Conn {
+    /// Whether the network has lost it.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
     /// Whether a client of ours has dialled it.
     pub(crate) fn is_honest_client(&self) -> bool {
         matches!(self.client, ClientEnd::Honest { .. })
@@ -94,7 +103,7 @@ impl World {
     /// Begins to open a connection; the dialling end hears of it later.
     pub(crate) fn dial(&mut self, proxy: ProxyEnd, client: ClientEnd, purpose: Use) -> ConnId {
         self.last_conn += 1;
-        let half = || Half { open: true, last_arrival: self.now, inbox: Vec::new() };
+        let half = || Half { open: true, last_arrival: self.now, inbox: Vec::new(), bare: false, fin: false };
         let ends = [half(), half()];
         self.conns.insert(self.last_conn, Conn { proxy, client, purpose, up: false, broken: false, ends });
         let conn = self.last_conn;
@@ -118,12 +127,40 @@ impl World {
     pub(crate) fn send(&mut self, conn: ConnId, from: End, frame: &Frame) {
         let mut bytes = Vec::new();
         frame.encode(&mut bytes);
+        self.expect_sealed(conn, from);
         self.send_bytes(conn, from, bytes);
     }
 
     /// Sends payload in one frame.
     pub(crate) fn send_data(&mut self, conn: ConnId, from: End, payload: &[u8]) {
+        self.expect_sealed(conn, from);
         self.send_bytes(conn, from, [&Header::data(payload.len()).encode()[..], payload].concat());
+    }
+
+    /// What this end sends from here on are no frames.
+    pub(crate) fn goodbye(&mut self, conn: ConnId, from: End) {
+        if let Some(held) = self.conns.get_mut(&conn) {
+            held.ends[from as usize].bare = true;
+        }
+    }
+
+    fn expect_sealed(&self, conn: ConnId, from: End) {
+        let is_bare = self.conns.get(&conn).is_some_and(|held| held.ends[from as usize].bare);
+        assert!(!is_bare, "a frame on connection {conn}, which has left the seal");
+    }
+
+    /// Ends this direction of the connection, and no other.
+    pub(crate) fn send_fin(&mut self, conn: ConnId, from: End) {
+        let delay = self.delay();
+        let (now, to) = (self.now, from.other());
+        let Some(held) = self.conns.get_mut(&conn).filter(|held| !held.broken) else { return };
+        let half = &mut held.ends[from as usize];
+        assert!(half.bare && !half.fin, "FIN on connection {conn}");
+        half.fin = true;
+        let half = &mut held.ends[to as usize];
+        half.last_arrival = half.last_arrival.max(now + delay);
+        let at = half.last_arrival;
+        self.at(at, Event::Fin { conn, to });
     }
 
     /// Sends bytes, in one segment or two.
@@ -146,6 +183,7 @@ impl World {
         if held.broken || !held.ends[from as usize].open || bytes.is_empty() {
             return;
         }
+        assert!(!held.ends[from as usize].fin, "bytes behind FIN on connection {conn}");
         let half = &mut held.ends[to as usize];
         half.last_arrival = half.last_arrival.max(now + delay);
         let at = half.last_arrival;
@@ -199,6 +237,20 @@ impl World {
         }
         half.inbox.extend_from_slice(bytes);
         true
+    }
+
+    /// Whether more arrives at this very moment: then it is read in one piece.
+    pub(crate) fn more_arrives(&self, conn: ConnId, end: End) -> bool {
+        let now = self.queue.range((self.now, 0)..=(self.now, u64::MAX));
+        now.map(|(_, event)| event).any(
+            |event| matches!(event, Event::Deliver { conn: other, to, .. } if (*other, *to) == (conn, end)),
+        )
+    }
+
+    /// Takes everything that has arrived, which is no frames.
+    pub(crate) fn take_bare(&mut self, conn: ConnId, end: End) -> Vec<u8> {
+        let half = self.conns.get_mut(&conn).map(|held| &mut held.ends[end as usize]);
+        half.filter(|half| half.open).map(|half| std::mem::take(&mut half.inbox)).unwrap_or_default()
     }
 
     /// Takes the next whole frame from what has arrived.

@@ -5,6 +5,7 @@ use wire::{AbortReason, CallId, Destination, Dial, Frame, Kind, LinkId, LinkStat
 
 use super::ends::{Speaker, address_of, hear, hear_end, names};
 use super::net::{ConnId, End, Use};
+use super::unsealing::allowance;
 use super::{Check, Event, World};
 
 /// A station that calls a partner.
@@ -36,7 +37,7 @@ pub(crate) enum OutwardTask {
 }
 
 impl OutwardTask {
-    fn call(self) -> Option<CallId> {
+    pub(crate) fn call(self) -> Option<CallId> {
         match self {
             Self::Dialled { call, .. } | Self::Running { call } => Some(call),
             Self::Idle | Self::Settling { .. } => None,
@@ -114,7 +115,7 @@ impl World {
     /// The station says its next bytes, or aborts.
     pub(crate) fn station_says(&mut self, call: CallId) -> Check {
         let share = self.rng.between(1, 20_000) as usize;
-        let pause = self.rng.between(1, 400);
+        let pause = self.pause();
         let out_call = self.out_call(call)?;
         if !out_call.station_open {
             return Ok(());
@@ -154,22 +155,20 @@ impl World {
         loop {
             let piece = self.rng.between(1, 8_000) as usize;
             let held = self.outward_link(client, at, link)?;
-            let (conn, allowance, task) = (held.conn, held.state.payload_allowance(), held.task);
+            let (conn, allowance, task) = (held.conn, allowance(&held.state), held.task);
             let Some(call) = task.call() else { return Ok(()) };
             let speaker = &mut self.out_call(call)?.station;
             let bytes = speaker.next_bytes(piece.min(allowance));
             let ends = bytes.is_empty() && speaker.is_exhausted();
             let held = self.outward_link(client, at, link)?;
             if bytes.is_empty() {
-                if ends && held.state.may_send() {
-                    held.state.on_sent(Kind::End);
-                    self.send(conn, End::Client, &Frame::End);
+                if ends && held.state.is_sending() {
+                    self.send_end(conn, End::Client)?;
                     self.out_call(call)?.station.sent_end = true;
                 }
                 return self.outward_settles(client, at, link);
             }
-            held.state.on_payload_sent(bytes.len());
-            self.send_data(conn, End::Client, &bytes);
+            self.send_payload(conn, End::Client, &bytes)?;
         }
     }
 
@@ -187,6 +186,7 @@ impl World {
             (OutwardTask::Dialled { call, .. }, Frame::Connected { .. }) => {
                 held.task = OutwardTask::Running { call };
                 self.tally.out_joined += 1;
+                self.may_be_permitted(conn);
                 return self.outward_pump(client, at, link);
             }
             (OutwardTask::Dialled { call, .. }, Frame::Failed { .. })
@@ -194,11 +194,7 @@ impl World {
                 self.out_call(call)?.station_open = false;
                 return self.outward_closes(client, at, link, AbortReason::Answer);
             }
-            (OutwardTask::Running { call }, Frame::End) if self.is_honest_call(conn) => {
-                let out_call = self.out_call(call)?;
-                let said = out_call.partner.said();
-                hear_end(&mut out_call.station, said).map_err(|why| format!("caller {call}: {why}"))?;
-            }
+            (OutwardTask::Running { call }, Frame::End) => self.caller_hears_end(conn, call)?,
             _ => {}
         }
         self.outward_settles(client, at, link)
@@ -212,13 +208,29 @@ impl World {
             return self.client_drops(client, at, conn, Use::Link(link));
         }
         match task {
-            OutwardTask::Running { call } if self.is_honest_call(conn) => {
-                let out_call = self.out_call(call)?;
-                let made = out_call.partner.spoken();
-                hear(&mut out_call.station, made, bytes).map_err(|why| format!("caller {call}: {why}"))
-            }
+            OutwardTask::Running { call } => self.caller_hears(conn, call, bytes),
             _ => Ok(()),
         }
+    }
+
+    /// Payload reaches the station that has called.
+    pub(crate) fn caller_hears(&mut self, conn: ConnId, call: CallId, bytes: &[u8]) -> Check {
+        if !self.is_honest_call(conn) {
+            return Ok(());
+        }
+        let out_call = self.out_call(call)?;
+        let said = out_call.partner.spoken();
+        hear(&mut out_call.station, said, bytes).map_err(|why| format!("caller {call}: {why}"))
+    }
+
+    /// An orderly end reaches it.
+    pub(crate) fn caller_hears_end(&mut self, conn: ConnId, call: CallId) -> Check {
+        if !self.is_honest_call(conn) {
+            return Ok(());
+        }
+        let out_call = self.out_call(call)?;
+        let said = out_call.partner.said();
+        hear_end(&mut out_call.station, said).map_err(|why| format!("caller {call}: {why}"))
     }
 
     fn is_honest_call(&self, conn: ConnId) -> bool {
@@ -230,6 +242,9 @@ impl World {
         let held = self.outward_link(client, at, link)?;
         held.task = OutwardTask::Settling { by };
         let conn = held.conn;
+        if held.state.is_unsealed() {
+            return self.client_drops(client, at, conn, Use::Link(link));
+        }
         if held.state.may_send() {
             held.state.on_sent(Kind::Abort);
             self.send(conn, End::Client, &Frame::Abort(why));
@@ -238,10 +253,11 @@ impl World {
         self.outward_settles(client, at, link)
     }
 
-    /// If both directions are closed, the call is over and the link can be lent again.
-    fn outward_settles(&mut self, client: usize, at: usize, link: LinkId) -> Check {
+    /// If both directions are closed, the call is over and the link can be lent again, or is over as well.
+    pub(crate) fn outward_settles(&mut self, client: usize, at: usize, link: LinkId) -> Check {
         let Some(held) = self.attachment(client, at).outward.get_mut(&link) else { return Ok(()) };
-        if !held.state.is_standby() {
+        let (conn, state) = (held.conn, held.state);
+        if !state.is_standby() && !state.is_spent() {
             return Ok(());
         }
         match std::mem::replace(&mut held.task, OutwardTask::Idle) {
@@ -254,6 +270,9 @@ impl World {
             task @ OutwardTask::Dialled { .. } => {
                 return Err(format!("outward link {link} settled as {task:?}"));
             }
+        }
+        if self.ends_with_its_call(state) {
+            return self.client_drops(client, at, conn, Use::Link(link));
         }
         self.attachment(client, at).side.on_link_free(link);
         self.client_acts(client, at)

@@ -113,6 +113,9 @@ impl World {
     /// Bytes have arrived at the internal port.
     pub(crate) fn proxy_reads(&mut self, proxy: usize, conn: ConnId) -> Check {
         loop {
+            if self.is_bare_inward(conn, End::Proxy) {
+                return self.bare_arrives(conn, End::Proxy);
+            }
             let incoming = match self.next_frame(conn, End::Proxy) {
                 Ok(Some(incoming)) => incoming,
                 Ok(None) => return Ok(()),
@@ -126,6 +129,10 @@ impl World {
                 (Door::Control(session), Incoming::Frame(frame)) => {
                     self.proxy_control_frame(proxy, conn, session, frame)?;
                 }
+                (
+                    Door::Link(_) | Door::Outward(_),
+                    Incoming::Frame(frame @ (Frame::MayUnseal | Frame::Unseal)),
+                ) => self.hears_of_unsealing(conn, End::Proxy, &frame)?,
                 (Door::Link(link), Incoming::Frame(frame)) => self.proxy_link_frame(proxy, link, &frame)?,
                 (Door::Link(link), Incoming::Data(bytes)) => self.proxy_link_data(proxy, link, &bytes)?,
                 (Door::Outward(link), Incoming::Frame(frame)) => self.dial_frame(proxy, link, &frame)?,

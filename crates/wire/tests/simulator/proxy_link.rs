@@ -7,6 +7,7 @@ use wire::{AbortReason, CallId, Frame, Kind, LinkId, LinkState, Millis, SessionI
 use super::ends::{Joined, PartnerId, address_of};
 use super::net::{ClientEnd, ConnId, End};
 use super::scenario::Flaw;
+use super::unsealing::allowance;
 use super::{Check, Event, World};
 
 /// A link, and what is going on there.
@@ -89,22 +90,20 @@ impl World {
         loop {
             let piece = self.rng.between(1, 8_000) as usize;
             let held = self.proxy_link(proxy, link)?;
-            let (conn, allowance, partner) = (held.conn, held.state.payload_allowance(), held.partner());
+            let (conn, allowance, partner) = (held.conn, allowance(&held.state), held.partner());
             let Some(partner) = partner.and_then(|id| self.partners.get_mut(&id)) else {
                 return Ok(());
             };
             let bytes = partner.speaker.next_bytes(piece.min(allowance));
             let held = self.proxies[proxy].links.get_mut(&link).ok_or("no link")?;
             if bytes.is_empty() {
-                if partner.speaker.is_exhausted() && held.state.may_send() {
+                if partner.speaker.is_exhausted() && held.state.is_sending() {
                     partner.speaker.sent_end = true;
-                    held.state.on_sent(Kind::End);
-                    self.send(conn, End::Proxy, &Frame::End);
+                    self.send_end(conn, End::Proxy)?;
                 }
                 return self.proxy_link_settles(proxy, link);
             }
-            held.state.on_payload_sent(bytes.len());
-            self.send_data(conn, End::Proxy, &bytes);
+            self.send_payload(conn, End::Proxy, &bytes)?;
         }
     }
 
@@ -216,6 +215,9 @@ impl World {
         let accepted = held.state.is_accepted() || matches!(held.task, ProxyTask::Running { .. });
         held.task = ProxyTask::Settling { call, accepted, by };
         let conn = held.conn;
+        if held.state.is_unsealed() {
+            return self.proxy_drops(proxy, conn);
+        }
         if held.state.may_send() {
             held.state.on_sent(Kind::Abort);
             self.send(conn, End::Proxy, &Frame::Abort(why));
@@ -242,12 +244,13 @@ impl World {
         self.proxy_drops(proxy, conn)
     }
 
-    /// If both directions are closed, the call is over and the link is on standby.
-    fn proxy_link_settles(&mut self, proxy: usize, link: LinkId) -> Check {
+    /// If both directions are closed, the call is over and the link is on standby, or over as well.
+    pub(crate) fn proxy_link_settles(&mut self, proxy: usize, link: LinkId) -> Check {
         let Some(held) = self.proxies[proxy].links.get_mut(&link) else {
             return Ok(());
         };
-        if !held.state.is_standby() {
+        let (conn, state) = (held.conn, held.state);
+        if !state.is_standby() && !state.is_spent() {
             return Ok(());
         }
         let ended = match std::mem::replace(&mut held.task, ProxyTask::Idle) {
@@ -262,6 +265,9 @@ impl World {
         };
         if let Some(call) = ended {
             self.proxies[proxy].side.on_ended(call);
+        }
+        if self.ends_with_its_call(state) {
+            return self.proxy_drops(proxy, conn);
         }
         self.proxies[proxy].side.on_link_free(link);
         self.proxy_acts(proxy)

@@ -25,6 +25,8 @@ pub(crate) struct Scenario {
     pub(crate) bad_targets: u64,
     /// Percentage of partners and stations that abort instead of ending.
     pub(crate) aborts: u64,
+    /// Percentage of calls that the inside permits to leave the seal.
+    pub(crate) unseals: u64,
     /// The proxy's `-T`.
     pub(crate) call_wait_ms: u64,
     /// Silence after which a control link is lost, at both ends.
@@ -52,6 +54,10 @@ pub(crate) enum Flaw {
     DropsEarlyPayload,
     /// The proxy ignores the order to close its external ports.
     KeepsPortsOpen,
+    /// A link whose call has left the seal is given back when the call is over.
+    KeepsSpentLinks,
+    /// What came in together with the goodbye of the seal is forgotten.
+    LosesWhatFollows,
 }
 
 impl Scenario {
@@ -69,6 +75,7 @@ impl Scenario {
             open_failures: 0,
             bad_targets: 0,
             aborts: 0,
+            unseals: 40,
             call_wait_ms: 10_000,
             silence_ms: 6_000,
             flaw: None,
