@@ -6,7 +6,7 @@
 Idle: resident memory and wake-ups of both daemons while nothing happens, beside the heartbeats that were really sent.
 Held: CALLS (20,000) calls, each opened, spoken to and then left alone; the resident memory of both daemons for each; and whether
 all of them still live afterwards. Each daemon needs two descriptors a call, so that a limit below that (`ulimit -Hn`) spreads
-the calls over as many pairs as it takes. "unsealed" has payload that begins as TLS and UNSEAL_KIB (256) each way, so that a
+the calls over as many pairs as it takes. "unsealed" has payload that begins as TLS and UNSEAL_KIB (512) each way, so that a
 build that unseals has done so.
 """
 import json, os, re, resource, subprocess, sys, time
@@ -15,7 +15,7 @@ from pair import Pair, output
 from wire import CALLERS
 
 CALLS = int(os.environ.get('CALLS', 20_000))
-UNSEAL_KIB = int(os.environ.get('UNSEAL_KIB', 256))
+UNSEAL_KIB = int(os.environ.get('UNSEAL_KIB', 512))
 IDLE_S = float(os.environ.get('IDLE_S', 60))
 # What each process may need besides: its own files, standby links, listeners.
 OTHER_DESCRIPTORS = 500
