@@ -7,7 +7,7 @@ use oftp::Inbox;
 use oftp::command::DatasetName;
 
 use super::inside::{Door, News, STATION, bind, settings};
-use super::partner::{PARTNER, Prepared, call, callee, check_alike, compare, host_port, print_beside};
+use super::partner::{PARTNER, Prepared, call, callee, compare, compare_logs, host_port};
 use super::place::{OUTER_INBOX, Place};
 use super::{Demo, content};
 use crate::figure::Bytes;
@@ -43,7 +43,10 @@ pub(super) async fn run(demo: &mut Demo, size: Bytes) -> Result<(), String> {
     demo.account.step(format!("The station sends it through {forward}, which stands for the partner"));
     send(demo, &callee(forward, None), &files).await;
     meet_policy(demo, outgoing).await;
-    compare_logs(demo, partner).await
+    demo.account.step("What the logs of both daemons say of the call through -Q");
+    let partner = partner.to_string();
+    let values = [("direction", "out"), ("listener", "outgoing"), ("partner", partner.as_str())];
+    compare_logs(demo, &values).await
 }
 
 async fn make_file(demo: &mut Demo, size: Bytes) -> Result<Prepared, String> {
@@ -83,21 +86,6 @@ async fn meet_policy(demo: &mut Demo, outgoing: SocketAddr) {
         Err((is_denied, error)) => demo.account.check(is_denied, error),
         Ok(ready) => demo.account.bad(format!("it was connected, and heard {ready:?}")),
     }
-}
-
-/// The call events of both daemons for the call through `-Q`.
-async fn compare_logs(demo: &mut Demo, partner: SocketAddr) -> Result<(), String> {
-    demo.account.step("What the logs of both daemons say of the call through -Q");
-    let partner = partner.to_string();
-    let values = [("direction", "out"), ("listener", "outgoing"), ("partner", partner.as_str())];
-    let (Some(proxy), Some(client)) = (&mut demo.proxy, &mut demo.client) else {
-        return Err(String::from("the daemons have not been started"));
-    };
-    let outer = proxy.await_event("call", &values).await?;
-    let inner = client.await_event("call", &values).await?;
-    print_beside(demo, &outer, &inner);
-    check_alike(demo, &outer, &inner);
-    Ok(())
 }
 
 /// What goes outward shows the way; how fast it is has been seen inward.

@@ -30,10 +30,9 @@ pub(super) async fn run(demo: &mut Demo, size: Bytes) -> Result<(), String> {
     let trust = demo.inside.trust.clone();
     send(demo, Door::Tls, tls, Some(trust), &files[2..]).await;
     meet_closed_target(demo).await;
-    match call {
-        Some(partner) => compare_logs(demo, partner).await,
-        None => Ok(()),
-    }
+    let Some(partner) = call else { return Ok(()) };
+    demo.account.step("What the logs of both daemons say of the call in which the three files came");
+    compare_logs(demo, &[("partner", &partner.to_string())]).await
 }
 
 /// A file that is sent.
@@ -143,23 +142,20 @@ async fn meet_closed_target(demo: &mut Demo) {
     }
 }
 
-/// The call events of both daemons for the plain call.
-async fn compare_logs(demo: &mut Demo, partner: SocketAddr) -> Result<(), String> {
-    demo.account.step("What the logs of both daemons say of the call in which the three files came");
-    let partner = partner.to_string();
-    let values = [("partner", partner.as_str())];
+/// The call event with these values, as both daemons log it.
+pub(super) async fn compare_logs(demo: &mut Demo, values: &[(&str, &str)]) -> Result<(), String> {
     let (Some(proxy), Some(client)) = (&mut demo.proxy, &mut demo.client) else {
         return Err(String::from("the daemons have not been started"));
     };
-    let outer = proxy.await_event("call", &values).await?;
-    let inner = client.await_event("call", &values).await?;
+    let outer = proxy.await_event("call", values).await?;
+    let inner = client.await_event("call", values).await?;
     print_beside(demo, &outer, &inner);
     check_alike(demo, &outer, &inner);
     Ok(())
 }
 
 /// One call, in both logs.
-pub(super) fn check_alike(demo: &mut Demo, outer: &Record, inner: &Record) {
+fn check_alike(demo: &mut Demo, outer: &Record, inner: &Record) {
     let is_same = |name| outer.field(name) == inner.field(name);
     let call = outer.field("call");
     let is_one_call = is_same("call") && !call.is_empty();
@@ -169,7 +165,7 @@ pub(super) fn check_alike(demo: &mut Demo, outer: &Record, inner: &Record) {
     demo.account.check(is_alike, "the same result and the same bytes");
 }
 
-pub(super) fn print_beside(demo: &Demo, outer: &Record, inner: &Record) {
+fn print_beside(demo: &Demo, outer: &Record, inner: &Record) {
     let shown = |name: &str| !matches!(name, "event" | "reason");
     let width = outer.names().filter(|name| shown(name)).map(|name| outer.field(name).len()).max();
     let width = width.unwrap_or_default().max("os4x_proxy".len()) + 2;
