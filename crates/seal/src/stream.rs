@@ -33,16 +33,14 @@ pub struct SealedStream<IO> {
 impl<IO> SealedStream<IO> {
     pub(crate) fn new(io: IO, opener: Opener, sealer: Sealer, received: Vec<u8>) -> Self {
         let incoming = Incoming {
-            opener,
+            opener: Some(opener),
             kept: received,
             unread: true,
             plain: Vec::new(),
             plain_at: 0,
-            has_ended: false,
             failed: None,
         };
-        let outgoing =
-            Outgoing { sealer, records: VecDeque::new(), written: 0, bytes: 0, said_goodbye: false };
+        let outgoing = Outgoing { sealer: Some(sealer), records: VecDeque::new(), written: 0, bytes: 0 };
         Self { io, incoming, outgoing }
     }
 
@@ -77,7 +75,7 @@ impl<R> SealedReader<R> {
     /// What has arrived behind the peer's goodbye, and was not sealed. The rest of it comes from the connection below.
     /// Call it once reading has returned 0.
     pub fn take_rest(&mut self) -> Vec<u8> {
-        assert!(self.incoming.has_ended, "the seal has not ended");
+        assert!(self.incoming.opener.is_none(), "the seal has not ended");
         std::mem::take(&mut self.incoming.kept)
     }
 }
@@ -156,7 +154,8 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for SealedStream<IO> {
 /// What comes in.
 #[derive(Debug)]
 struct Incoming {
-    opener: Opener,
+    /// Until the peer has said goodbye: keys go when they are of no more use.
+    opener: Option<Opener>,
     /// Bytes from the connection that are not opened: the beginning of a record, or what is behind the goodbye.
     kept: Vec<u8>,
     /// Whether `kept` was not looked at yet: it may hold whole records.
@@ -164,8 +163,6 @@ struct Incoming {
     /// Plaintext for a reader that had no room for a record.
     plain: Vec<u8>,
     plain_at: usize,
-    /// Whether the peer has said goodbye.
-    has_ended: bool,
     /// Why nothing more can be opened.
     failed: Option<Error>,
 }
@@ -177,7 +174,7 @@ impl Incoming {
         cx: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.plain.is_empty() && !self.has_ended && out.remaining() < ROOM_BYTES_MIN {
+        if self.plain.is_empty() && self.opener.is_some() && out.remaining() < ROOM_BYTES_MIN {
             let mut plain = vec![0; ROOM_BYTES_MIN];
             let mut room = ReadBuf::new(&mut plain);
             ready!(self.poll_open(io, cx, &mut room))?;
@@ -204,7 +201,7 @@ impl Incoming {
         cx: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        while !self.has_ended {
+        while self.opener.is_some() {
             if let Some(error) = &self.failed {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error.clone())));
             }
@@ -237,11 +234,13 @@ impl Incoming {
     /// plaintext are at the beginning now.
     fn open_all(&mut self, bytes: &mut [u8]) -> (usize, usize) {
         let (mut at, mut plain) = (0, 0);
-        while !self.has_ended && self.failed.is_none() {
+        while self.failed.is_none()
+            && let Some(opener) = &mut self.opener
+        {
             let opened = match length(&bytes[at..]) {
                 Ok(Some(length)) if at + length <= bytes.len() => {
                     at += length;
-                    self.opener.open(&mut bytes[at - length..at]).map(|opened| (opened, at - length))
+                    opener.open(&mut bytes[at - length..at]).map(|opened| (opened, at - length))
                 }
                 Ok(_) => break,
                 Err(error) => Err(error),
@@ -252,7 +251,7 @@ impl Incoming {
                     plain += range.len();
                 }
                 Ok((Opened::Nothing, _)) => {}
-                Ok((Opened::Goodbye, _)) => self.has_ended = true,
+                Ok((Opened::Goodbye, _)) => self.opener = None,
                 // What came before it in order is handed out first.
                 Err(error) => self.failed = Some(error),
             }
@@ -280,14 +279,14 @@ impl Incoming {
 /// What goes out.
 #[derive(Debug)]
 struct Outgoing {
-    sealer: Sealer,
+    /// Until this end has said goodbye.
+    sealer: Option<Sealer>,
     /// Records that the connection has not taken yet.
     records: VecDeque<Vec<u8>>,
     /// Bytes of the first of them that it has.
     written: usize,
     /// Bytes of all of them.
     bytes: usize,
-    said_goodbye: bool,
 }
 
 impl Outgoing {
@@ -297,19 +296,19 @@ impl Outgoing {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.said_goodbye {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
         if self.bytes + OVERHEAD_BYTES >= SESSION_BUFFER_BYTES_MAX {
             ready!(self.poll_write_out(io, cx))?;
         }
+        let Some(sealer) = &mut self.sealer else {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        };
         let mut taken = 0;
         for plain in bytes.chunks(PLAIN_BYTES_MAX) {
             if taken > 0 && self.bytes + plain.len() + OVERHEAD_BYTES > SESSION_BUFFER_BYTES_MAX {
                 break;
             }
             let (records, total) = (&mut self.records, &mut self.bytes);
-            self.sealer.seal(plain, |record| put(records, total, record)).map_err(io::Error::other)?;
+            sealer.seal(plain, |record| put(records, total, record)).map_err(io::Error::other)?;
             taken += plain.len();
         }
         Poll::Ready(Ok(taken))
@@ -335,12 +334,9 @@ impl Outgoing {
     }
 
     fn say_goodbye(&mut self) -> io::Result<()> {
-        if !self.said_goodbye {
-            let (records, total) = (&mut self.records, &mut self.bytes);
-            self.sealer.goodbye(|record| put(records, total, record)).map_err(io::Error::other)?;
-            self.said_goodbye = true;
-        }
-        Ok(())
+        let Some(mut sealer) = self.sealer.take() else { return Ok(()) };
+        let (records, total) = (&mut self.records, &mut self.bytes);
+        sealer.goodbye(|record| put(records, total, record)).map_err(io::Error::other)
     }
 
     /// Writes everything, several records at a time.
@@ -350,12 +346,19 @@ impl Outgoing {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         while let Some(first) = self.records.front() {
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            slices[0] = IoSlice::new(&first[self.written..]);
-            let more = self.records.iter().skip(1);
-            let more =
-                slices[1..].iter_mut().zip(more).map(|(slot, record)| *slot = IoSlice::new(record)).count();
-            let mut count = ready!(Pin::new(&mut *io).poll_write_vectored(cx, &slices[..=more]))?;
+            let first = &first[self.written..];
+            let written = match self.records.len() {
+                // The kernel takes one piece by a shorter way.
+                1 => Pin::new(&mut *io).poll_write(cx, first),
+                _ => {
+                    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                    slices[0] = IoSlice::new(first);
+                    let more = slices[1..].iter_mut().zip(self.records.iter().skip(1));
+                    let more = more.map(|(slot, record)| *slot = IoSlice::new(record)).count();
+                    Pin::new(&mut *io).poll_write_vectored(cx, &slices[..=more])
+                }
+            };
+            let mut count = ready!(written)?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
