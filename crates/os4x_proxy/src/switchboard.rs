@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::failure::supervise;
+use relay::alarm::Alarm;
 use relay::call_event::{CallResult, Ender};
 use relay::{Either, JoinLimits, race};
 use seal::Authorized;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tracing::{info, warn};
 use wire::proxy_side::{ArrivalDenied, LinkDenied, ProxySettings, ProxySide};
 use wire::{
@@ -145,11 +146,12 @@ fn random_u64() -> u64 {
 
 impl Board {
     async fn run(mut self, mut events: mpsc::Receiver<Event>) {
+        let mut alarm = Alarm::default();
         loop {
             let deadline = self.machine.next_deadline().map(|at| self.epoch + Duration::from_millis(at.0));
             let tick = async {
                 match deadline {
-                    Some(at) => sleep_until(at).await,
+                    Some(at) => alarm.wait(at).await,
                     None => std::future::pending().await,
                 }
             };

@@ -277,6 +277,7 @@ impl Call {
         }
         let stop = self.exits.stopped();
         let socket = self.caller.socket;
+        socket::reset_on_close(&socket, true);
         let mut joined =
             join(socket, &self.caller.early, &mut lease.link, &mut lease.state, config.join, stop).await;
         joined.from_socket += self.caller.early.len() as u64;

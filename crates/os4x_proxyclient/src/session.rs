@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use daemon::address::HostPort;
 use daemon::failure::supervise;
+use relay::alarm::Alarm;
 use relay::call_event::{CallResult, Ender};
 use relay::{Either, race};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 use wire::client_side::{Action, ClientSettings, ClientSide, Lost, Purpose};
 use wire::{CallId, Frame, LinkId, Millis, Name, SessionId, Target, limits};
@@ -151,11 +152,12 @@ impl Keeper {
     async fn run(mut self, mut events: mpsc::Receiver<Event>) {
         self.machine.on_tick(self.now());
         self.carry_out();
+        let mut alarm = Alarm::default();
         loop {
             let deadline = self.machine.next_deadline().map(|at| self.epoch + Duration::from_millis(at.0));
             let tick = async {
                 match deadline {
-                    Some(at) => sleep_until(at).await,
+                    Some(at) => alarm.wait(at).await,
                     None => std::future::pending().await,
                 }
             };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::Instant;
 use wire::limits::RINGING_AFTER_MS;
 use wire::{AbortReason, CallId, Frame, Kind, LinkState};
 
@@ -41,13 +41,14 @@ pub async fn wait_for<S: Stream, T, E>(
     let mut far_end = std::pin::pin!(far_end);
     let mut ringing_at = Some(arrived + Duration::from_millis(RINGING_AFTER_MS));
     loop {
+        let Link { reader, alarm, .. } = &mut *link;
         let ringing = async {
             match ringing_at {
-                Some(at) => sleep_until(at).await,
+                Some(at) => alarm.wait(at).await,
                 None => std::future::pending().await,
             }
         };
-        match race(race(far_end.as_mut(), ringing), link.reader.next()).await {
+        match race(race(far_end.as_mut(), ringing), reader.next()).await {
             Either::Left(Either::Left(Ok(reached))) => return Outcome::Reached(reached),
             Either::Left(Either::Left(Err(unreached))) => return Outcome::Unreached(unreached),
             Either::Left(Either::Right(())) => {
@@ -81,10 +82,11 @@ pub async fn join_late<S: Stream>(
     (step, limits): (Duration, JoinLimits),
     stop: impl Future<Output = ()>,
 ) -> Joined {
-    let mut joined = match timeout(step, socket.write_all(early)).await {
-        Ok(Ok(())) => join(socket, early, link, state, limits, stop).await,
+    let handed_over = link.alarm.within(Instant::now() + step, socket.write_all(early)).await;
+    let mut joined = match handed_over {
+        Either::Left(Ok(())) => join(socket, early, link, state, limits, stop).await,
         // Some of it may have arrived, so that nothing can follow.
-        Ok(Err(_)) | Err(_) => {
+        Either::Left(Err(_)) | Either::Right(()) => {
             socket::reset(socket);
             abort(link, state, AbortReason::Reset);
             let end = End::Aborted(AbortReason::Reset);

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::Instant;
 use wire::limits::{FRAME_HEADER_BYTES, OFFER_SIGN_MS};
 use wire::{Frame, Kind, LinkState, Violation};
 
 use crate::buffer::Buffer;
 use crate::join::read_socket;
-use crate::link::{Incoming, Link, LinkError};
-use crate::race::{Either, race};
-use crate::stream::Stream;
+use crate::link::{Incoming, Link, LinkError, LinkWriter};
+use crate::race::{Either, at_once, race};
+use crate::stream::{Sink, Stream};
 
 /// The plain socket from which a call is set up, until the call is joined.
 #[derive(Debug)]
@@ -76,7 +76,9 @@ impl Caller {
         deadline: Instant,
     ) -> Answer {
         let first_sign_by = Instant::now() + Duration::from_millis(OFFER_SIGN_MS);
-        if let Err(error) = within(first_sign_by, self.open(link, state, opening)).await {
+        let Link { reader, writer, alarm } = link;
+        let opened = alarm.within(first_sign_by, self.open(writer, state, opening)).await;
+        if let Err(error) = sent(opened) {
             return Answer::LinkDead(error);
         }
         let mut sign_by = Some(first_sign_by);
@@ -84,8 +86,8 @@ impl Caller {
         loop {
             let room = if caller_ended { 0 } else { state.payload_allowance() };
             let until = sign_by.map_or(deadline, |sign_by| sign_by.min(deadline));
-            let from_caller = race(self.says(room), sleep_until(until));
-            match race(link.reader.next(), from_caller).await {
+            let from_caller = race(self.says(room), alarm.wait(until));
+            match race(reader.next(), from_caller).await {
                 Either::Left(Ok(Incoming::Frame(frame))) => match on_answer(state, frame) {
                     Ok(Some(answer)) => return answer,
                     Ok(None) => sign_by = None,
@@ -98,8 +100,8 @@ impl Caller {
                 Either::Left(Err(error)) => return Answer::LinkDead(error),
                 Either::Right(Either::Left(Said::Bytes(buffer, count))) => {
                     state.on_payload_sent(count);
-                    link.writer.queue_payload(buffer, count);
-                    if let Err(error) = within(until, link.writer.flush()).await {
+                    writer.queue_payload(buffer, count);
+                    if let Err(error) = sent(alarm.within(until, writer.flush()).await) {
                         return Answer::LinkDead(error);
                     }
                 }
@@ -113,22 +115,30 @@ impl Caller {
         }
     }
 
-    async fn open<S: Stream>(
-        &self,
-        link: &mut Link<S>,
+    /// Sends `opening`, and with it what the caller has said already: mostly it has come with the connection, and needs
+    /// no segment of its own.
+    async fn open<W: Sink>(
+        &mut self,
+        writer: &mut LinkWriter<W>,
         state: &mut LinkState,
         opening: &Frame,
     ) -> Result<(), LinkError> {
         state.on_sent(opening.kind());
-        link.writer.queue(opening);
-        if !self.early.is_empty() {
-            let mut buffer = Buffer::take();
-            let count = self.early.len();
-            buffer[FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + count].copy_from_slice(&self.early);
+        writer.queue(opening);
+        let said = match self.early.len() {
+            // Its end, or its failure, is still there for whoever reads next.
+            0 => at_once(self.read_early(state.payload_allowance())).await.and_then(Result::ok),
+            count => {
+                let mut buffer = Buffer::take();
+                buffer[FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + count].copy_from_slice(&self.early);
+                Some((buffer, count))
+            }
+        };
+        if let Some((buffer, count @ 1..)) = said {
             state.on_payload_sent(count);
-            link.writer.queue_payload(buffer, count);
+            writer.queue_payload(buffer, count);
         }
-        link.writer.flush().await
+        writer.flush().await
     }
 
     /// Waits for the caller, reading `room` bytes at most; without room only for its failure.
@@ -162,10 +172,10 @@ fn on_answer(state: &mut LinkState, frame: Frame) -> Result<Option<Answer>, Viol
     })
 }
 
-/// A link that takes nothing for so long is dead.
-async fn within(
-    until: Instant,
-    sending: impl Future<Output = Result<(), LinkError>>,
-) -> Result<(), LinkError> {
-    timeout_at(until, sending).await.unwrap_or_else(|_| Err(LinkError::silence()))
+/// What came of sending. A link that takes nothing for so long is dead.
+fn sent(outcome: Either<Result<(), LinkError>, ()>) -> Result<(), LinkError> {
+    match outcome {
+        Either::Left(outcome) => outcome,
+        Either::Right(()) => Err(LinkError::silence()),
+    }
 }

@@ -11,22 +11,22 @@ mod call;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::Instant;
 use wire::limits::{DATA_BYTES_MAX, FRAME_HEADER_BYTES, SETTLE_MS};
 use wire::{AbortReason, Frame, LinkState};
 
 use crate::buffer::Buffer;
 use crate::link::{Incoming, Link, LinkError};
-use crate::race::both;
+use crate::race::{Either, both};
 use crate::socket::{reset, reset_on_close};
 use crate::stream::Stream;
-use call::Call;
+use call::{Call, Pumps, Shared};
 
 /// How long a call may be silent.
 #[derive(Clone, Copy, Debug)]
@@ -99,25 +99,33 @@ pub struct Joined {
 /// whether the link is of any more use. It is not where it broke, where the peer did what is not permitted, or where
 /// the call had to be aborted after this end had said `End`: nothing but the end of the link tells the peer then.
 ///
-/// `begun` is what the caller has said before the call was joined. `stop` ends the call by an abort when it becomes
-/// ready: the time to drain is over.
+/// The socket is one that [is reset on close](reset_on_close): a daemon that dies in the middle of a call must not let its
+/// peer take that for the end of one. `begun` is what the caller has said before the call was joined. `stop` ends the
+/// call by an abort when it becomes ready: the time to drain is over.
 pub async fn join<S: Stream>(
-    mut socket: TcpStream,
+    socket: TcpStream,
     begun: &[u8],
     link: &mut Link<S>,
     state: &mut LinkState,
     limits: JoinLimits,
     stop: impl Future<Output = ()>,
 ) -> Joined {
-    // A daemon that dies in the middle of a call must not let the station take it for the end of one.
-    reset_on_close(&socket, true);
+    let mut socket = socket;
     let call = Call::new(*state, limits, begun);
-    let end = call.run(&mut socket, link, stop).await;
-    *state = call.state.get();
+    let mut pumps = Pumps::default();
+    let mut stop = pin!(stop);
+    // Each in a place of its own: what a call needs under the seal goes away with it.
+    let end = Box::pin(call.run(&mut socket, link, &mut pumps, stop.as_mut())).await;
+    let end = match end {
+        Some(end) => end,
+        None => Box::pin(call.run_bare(&mut socket, link, &mut pumps, stop)).await,
+    };
+    let Shared { first_end, socket_failed, aborted_by_peer, from_socket, to_socket, .. } = *call.shared();
+    *state = call.shared().state;
     let ended_by = match end {
-        End::Orderly => call.first_end.get().unwrap_or(EndedBy::Ourselves),
-        End::Aborted(AbortReason::Reset) if call.socket_failed.get() => EndedBy::Socket,
-        End::Aborted(_) if call.aborted_by_peer.get() => EndedBy::Peer,
+        End::Orderly => first_end.unwrap_or(EndedBy::Ourselves),
+        End::Aborted(AbortReason::Reset) if socket_failed => EndedBy::Socket,
+        End::Aborted(_) if aborted_by_peer => EndedBy::Peer,
         End::Aborted(_) | End::LinkBroken => EndedBy::Ourselves,
     };
     if end == End::Orderly {
@@ -139,13 +147,13 @@ pub async fn join<S: Stream>(
     }
     if state.may_send() {
         let reason = match end {
-            End::Aborted(reason) if !call.aborted_by_peer.get() => reason,
+            End::Aborted(reason) if !aborted_by_peer => reason,
             _ => AbortReason::Answer,
         };
         abort(link, state, reason);
     }
     let path = if state.is_unsealed() { Path::Kernel } else { Path::Sealed };
-    Joined { end, ended_by, from_socket: call.from_socket.get(), to_socket: call.to_socket.get(), path }
+    Joined { end, ended_by, from_socket, to_socket, path }
 }
 
 /// Queues `Abort` for this end's direction of a call.
@@ -158,7 +166,7 @@ pub fn abort<S: Stream>(link: &mut Link<S>, state: &mut LinkState, reason: Abort
 /// closed its own. The link is on standby afterwards. A call that has left the seal has used its link up. An error, or
 /// more than [`SETTLE_MS`], makes it unusable: drop it, so that the peer learns.
 pub async fn settle<S: Stream>(link: &mut Link<S>, state: &mut LinkState) -> Result<(), LinkError> {
-    let Link { reader, writer } = link;
+    let Link { reader, writer, alarm } = link;
     if state.is_unsealed() {
         return Err(LinkError::Closed);
     }
@@ -172,8 +180,11 @@ pub async fn settle<S: Stream>(link: &mut Link<S>, state: &mut LinkState) -> Res
         Ok(())
     };
     let settled = both(discard, writer.flush());
-    let too_long = || Err(LinkError::Broken(io::ErrorKind::TimedOut.into()));
-    timeout(Duration::from_millis(SETTLE_MS), settled).await.unwrap_or_else(|_| too_long())
+    let until = Instant::now() + Duration::from_millis(SETTLE_MS);
+    match alarm.within(until, settled).await {
+        Either::Left(settled) => settled,
+        Either::Right(()) => Err(LinkError::silence()),
+    }
 }
 
 /// Reads from a socket into a buffer that is held only while there is something to read. The payload begins at

@@ -1,6 +1,7 @@
 //! Bytes and sockets: what both daemons do with connections.
 //!
 //! * [`accept`]: an accept loop that survives running out of descriptors.
+//! * [`alarm`]: one timer for whatever is waited for on a link.
 //! * [`call_event`]: what the log says of a call.
 //! * [`beginning`]: whether a caller begins with TLS.
 //! * [`caller`], [`callee`]: the two ends of a link while a call is set up on it.
@@ -13,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod accept;
+pub mod alarm;
 pub mod beginning;
 pub mod buffer;
 pub mod call_event;

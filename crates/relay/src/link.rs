@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use wire::limits::{BODY_BYTES_MAX, DATA_BYTES_MAX, FRAME_HEADER_BYTES};
 use wire::{Frame, Header, Kind, Malformed, Violation};
 
+use crate::alarm::Alarm;
 use crate::buffer::{BUFFER_BYTES, Buffer};
 use crate::stream::{Sink, Source, Stream};
 
@@ -103,6 +104,8 @@ pub struct Link<S: Stream> {
     pub reader: LinkReader<S::Reader>,
     /// Where frames go.
     pub writer: LinkWriter<S::Writer>,
+    /// For whatever is waited for on it.
+    pub alarm: Alarm,
 }
 
 impl<S: Stream> fmt::Debug for Link<S> {
@@ -129,6 +132,7 @@ impl<S: Stream> Link<S> {
                 is_cut: false,
                 bytes_written: 0,
             },
+            alarm: Alarm::default(),
         }
     }
 

@@ -21,79 +21,111 @@ pub(crate) enum Failed {
     To(io::Error),
 }
 
-/// Moves bytes until the end of the stream, and tells `moved` of each piece once it has left. An end in order of `from`
-/// is none of `to`: that is the caller's to say.
-pub(crate) async fn pump(from: &TcpStream, to: &TcpStream, moved: impl Fn(usize)) -> Result<(), Failed> {
-    loop {
-        from.readable().await.map_err(Failed::From)?;
-        let ended = match Pipe::take() {
-            Some(mut pipe) => match pump_by_pipe(&mut pipe, from, to, &moved).await {
-                Err(Failed::From(error)) if pipe.filled == 0 && is_impossible(&error) => {
-                    pump_by_copy(from, to, &moved).await?
-                }
-                outcome => {
-                    let ended = outcome?;
-                    pipe.give_back();
-                    ended
-                }
-            },
-            None => pump_by_copy(from, to, &moved).await?,
-        };
-        if ended {
-            return Ok(());
-        }
-        tokio::task::consume_budget().await;
-    }
+/// One direction, and what it holds: nothing while it waits for bytes. Whoever gives up waiting for it loses none.
+#[derive(Default)]
+pub(crate) struct Pump {
+    held: Option<Held>,
 }
 
-/// Moves what is there by a pipe, which is empty afterwards. `true` is the end of the stream.
-async fn pump_by_pipe(
-    pipe: &mut Pipe,
-    from: &TcpStream,
-    to: &TcpStream,
-    moved: &impl Fn(usize),
-) -> Result<bool, Failed> {
-    for _ in 0..ROUNDS_MAX {
-        // The pipe is empty here, so that no bytes means that there are none.
-        match from.try_io(Interest::READABLE, || pipe.fill(from)) {
-            Ok(0) => return Ok(true),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(Failed::From(error)),
+/// What bytes are moved by.
+enum Held {
+    Pipe(Pipe),
+    Copy { buffer: Buffer, at: usize, end: usize },
+}
+
+impl Pump {
+    /// Moves bytes until the end of the stream, and tells `moved` of each piece once it has left. An end in order of
+    /// `from` is none of `to`: that is the caller's to say.
+    pub(crate) async fn run(
+        &mut self,
+        from: &TcpStream,
+        to: &TcpStream,
+        moved: impl Fn(usize),
+    ) -> Result<(), Failed> {
+        self.empty(from, to, &moved).await?;
+        loop {
+            from.readable().await.map_err(Failed::From)?;
+            for _ in 0..ROUNDS_MAX {
+                // It holds no bytes here, so that none means that there are none.
+                match self.fill(from) {
+                    Ok(0) => {
+                        self.let_go();
+                        return Ok(());
+                    }
+                    Ok(_) => self.empty(from, to, &moved).await?,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        self.let_go();
+                        break;
+                    }
+                    Err(error) => return Err(Failed::From(error)),
+                }
+            }
+            tokio::task::consume_budget().await;
         }
-        // It is not empty here, so that what does not leave finds no room.
-        while pipe.filled > 0 {
-            match to.try_io(Interest::WRITABLE, || pipe.drain(to)) {
+    }
+
+    fn fill(&mut self, from: &TcpStream) -> io::Result<usize> {
+        let held = self.held.get_or_insert_with(|| Pipe::take().map_or_else(Held::copy, Held::Pipe));
+        if let Held::Pipe(pipe) = held {
+            match from.try_io(Interest::READABLE, || pipe.fill(from)) {
+                Err(error) if is_impossible(&error) => *held = Held::copy(),
+                outcome => return outcome,
+            }
+        }
+        let Held::Copy { buffer, at, end } = held else { return Ok(0) };
+        (*at, *end) = (0, from.try_read(buffer)?);
+        Ok(*end)
+    }
+
+    /// Passes on what it holds.
+    async fn empty(
+        &mut self,
+        from: &TcpStream,
+        to: &TcpStream,
+        moved: &impl Fn(usize),
+    ) -> Result<(), Failed> {
+        while let Some(held) = &mut self.held
+            && held.bytes() > 0
+        {
+            // It is not empty, so that what does not leave finds no room.
+            match held.drain(to) {
                 Ok(count) => moved(count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => room(from, to).await?,
                 Err(error) => return Err(Failed::To(error)),
             }
         }
+        Ok(())
     }
-    Ok(false)
-}
 
-/// The same by a buffer.
-async fn pump_by_copy(from: &TcpStream, to: &TcpStream, moved: &impl Fn(usize)) -> Result<bool, Failed> {
-    let mut buffer = Buffer::take();
-    let count = match from.try_read(&mut buffer) {
-        Ok(0) => return Ok(true),
-        Ok(count) => count,
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-        Err(error) => return Err(Failed::From(error)),
-    };
-    let mut at = 0;
-    while at < count {
-        match to.try_write(&buffer[at..count]) {
-            Ok(written) => {
-                at += written;
-                moved(written);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => room(from, to).await?,
-            Err(error) => return Err(Failed::To(error)),
+    fn let_go(&mut self) {
+        if let Some(Held::Pipe(pipe)) = self.held.take() {
+            pipe.give_back();
         }
     }
-    Ok(false)
+}
+
+impl Held {
+    fn copy() -> Self {
+        Self::Copy { buffer: Buffer::take(), at: 0, end: 0 }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Pipe(pipe) => pipe.filled,
+            Self::Copy { at, end, .. } => end - at,
+        }
+    }
+
+    fn drain(&mut self, to: &TcpStream) -> io::Result<usize> {
+        match self {
+            Self::Pipe(pipe) => to.try_io(Interest::WRITABLE, || pipe.drain(to)),
+            Self::Copy { buffer, at, end } => {
+                let count = to.try_write(&buffer[*at..*end])?;
+                *at += count;
+                Ok(count)
+            }
+        }
+    }
 }
 
 /// Waits for room in `to`. Meanwhile `from` is not read, so that its reset has to be watched for.

@@ -47,6 +47,16 @@ impl<L: Future, R: Future> Future for Race<L, R> {
     }
 }
 
+/// What a future gives at once, if it does; it is dropped either way.
+pub(crate) async fn at_once<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
 /// Runs two directions side by side until both have succeeded or one has failed. Each may wait for what the other
 /// does without leaving a waker: after either has moved, the other is asked again.
 pub(crate) const fn both<L, R>(left: L, right: R) -> Both<L, R> {

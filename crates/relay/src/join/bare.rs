@@ -15,58 +15,83 @@ use wire::{AbortReason, Frame, Kind};
 use super::call::{Call, link_failure};
 use super::{End, EndedBy};
 use crate::link::{LinkError, LinkReader, LinkWriter};
-use crate::pump::{Failed, failure_of, pump};
+use crate::pump::{Failed, Pump, failure_of};
 use crate::race::{Either, race};
 use crate::stream::{Sink, Source};
 
 impl Call {
     /// The direction from the socket leaves the seal, and goes on to its end.
-    pub(super) async fn socket_to_bare<W: Sink>(
+    pub(super) async fn unseal<W: Sink>(
         &self,
         socket: &ReadHalf<'_>,
         link: &mut LinkWriter<W>,
+        pump: &mut Pump,
     ) -> Result<(), End> {
-        self.update(|state| state.on_sent(Kind::Unseal));
+        self.shared().state.on_sent(Kind::Unseal);
         link.queue(&Frame::Unseal);
         self.written(link, socket, LinkWriter::poll_unseal).await?;
         let bare = link.bare().ok_or(End::LinkBroken)?;
-        let pumped = pump(socket.as_ref(), bare, |count| self.note_bytes(&self.from_socket, count)).await;
-        pumped.map_err(|failed| match failed {
-            Failed::From(_) => self.socket_failure(),
-            Failed::To(error) => self.bare_failed(&error),
-        })?;
-        SockRef::from(bare).shutdown(Shutdown::Write).map_err(|error| self.bare_failed(&error))?;
-        self.note_end(EndedBy::Socket);
-        self.update(wire::LinkState::on_fin_sent);
-        self.watch_socket(socket).await
+        self.shared().is_bare_outward = true;
+        self.socket_to_bare(socket, bare, pump).await
     }
 
     /// The direction to the socket has left the seal: hands over what has come already, and goes on to its end.
-    pub(super) async fn bare_to_socket<R: Source>(
+    pub(super) async fn go_on_bare<R: Source>(
         &self,
         link: &mut LinkReader<R>,
         socket: &mut WriteHalf<'_>,
+        pump: &mut Pump,
     ) -> Result<(), End> {
         let rest = link.unseal().await.map_err(|error| self.link_failed(&error))?;
         self.write(socket, &rest).await?;
         drop(rest);
         let bare = link.bare().ok_or(End::LinkBroken)?;
-        let pumped = pump(bare, (*socket).as_ref(), |count| self.note_bytes(&self.to_socket, count)).await;
-        pumped.map_err(|failed| match failed {
-            Failed::From(error) => self.bare_failed(&error),
-            Failed::To(_) => self.socket_failure(),
-        })?;
-        self.update(wire::LinkState::on_fin_received);
-        Ok(())
+        self.shared().is_bare_inward = true;
+        self.bare_to_socket(bare, socket, pump).await
+    }
+
+    /// Without the seal, from wherever this direction stands.
+    pub(super) async fn socket_to_bare(
+        &self,
+        socket: &ReadHalf<'_>,
+        bare: &TcpStream,
+        pump: &mut Pump,
+    ) -> Result<(), End> {
+        if self.shared().state.is_sending() {
+            let pumped = pump.run(socket.as_ref(), bare, |count| self.shared().note_read(count)).await;
+            pumped.map_err(|failed| match failed {
+                Failed::From(_) => self.socket_failure(),
+                Failed::To(error) => self.bare_failed(&error),
+            })?;
+            SockRef::from(bare).shutdown(Shutdown::Write).map_err(|error| self.bare_failed(&error))?;
+            self.note_end(EndedBy::Socket);
+            self.shared().state.on_fin_sent();
+        }
+        self.watch_socket(socket).await
+    }
+
+    /// Likewise to the socket.
+    pub(super) async fn bare_to_socket(
+        &self,
+        bare: &TcpStream,
+        socket: &mut WriteHalf<'_>,
+        pump: &mut Pump,
+    ) -> Result<(), End> {
+        if self.shared().state.is_receiving() {
+            let pumped = pump.run(bare, (*socket).as_ref(), |count| self.note_written(count)).await;
+            pumped.map_err(|failed| match failed {
+                Failed::From(error) => self.bare_failed(&error),
+                Failed::To(_) => self.socket_failure(),
+            })?;
+            self.shared().state.on_fin_received();
+            self.pass_on_end(socket).await?;
+        }
+        self.watch_bare(bare).await
     }
 
     /// The peer has ended its direction. Until this end has ended its own, a reset still has to be noticed.
-    pub(super) async fn watch_bare(
-        &self,
-        this_direction: impl Future<Output = ()>,
-        bare: &TcpStream,
-    ) -> Result<(), End> {
-        match race(this_direction, bare.ready(Interest::ERROR)).await {
+    async fn watch_bare(&self, bare: &TcpStream) -> Result<(), End> {
+        match race(self.this_direction(), bare.ready(Interest::ERROR)).await {
             Either::Left(()) => Ok(()),
             Either::Right(_) => Err(self.bare_failed(&failure_of(bare))),
         }
@@ -75,7 +100,7 @@ impl Call {
     /// The link has failed. Once a direction has left the seal, a reset is how the peer aborts.
     pub(super) fn link_failed(&self, error: &LinkError) -> End {
         match error {
-            LinkError::Broken(error) if self.state.get().is_unsealed() => self.bare_failed(error),
+            LinkError::Broken(error) if self.shared().state.is_unsealed() => self.bare_failed(error),
             error => link_failure(error),
         }
     }
@@ -83,7 +108,7 @@ impl Call {
     fn bare_failed(&self, error: &io::Error) -> End {
         match error.kind() {
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
-                self.aborted_by_peer.set(true);
+                self.shared().aborted_by_peer = true;
                 End::Aborted(AbortReason::Reset)
             }
             _ => {

@@ -3,19 +3,21 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tracing::debug;
 use wire::limits::{DATA_BYTES_MAX, FRAME_HEADER_BYTES, UNSEAL_AFTER_BYTES};
 use wire::{AbortReason, Frame, LinkState};
 
 use super::{End, EndedBy, JoinLimits, read_socket};
+use crate::alarm::Alarm;
 use crate::beginning::Beginning;
 use crate::link::{Incoming, Link, LinkError, LinkReader, LinkWriter};
+use crate::pump::Pump;
 use crate::race::{Either, both, race};
 use crate::stream::{Sink, Source, Stream};
 
@@ -27,92 +29,144 @@ enum Due {
     Unsealing,
 }
 
-/// What the two directions of one call share while they run side by side in one task.
-pub(super) struct Call {
-    pub(super) state: Slot<LinkState>,
-    pub(super) from_socket: Slot<u64>,
-    pub(super) to_socket: Slot<u64>,
-    last_byte: Slot<Instant>,
-    pub(super) first_end: Slot<Option<EndedBy>>,
-    pub(super) socket_failed: Slot<bool>,
-    pub(super) aborted_by_peer: Slot<bool>,
-    limits: JoinLimits,
+/// What is known of a call while its two directions run side by side in one task.
+#[derive(Clone, Copy)]
+pub(super) struct Shared {
+    pub(super) state: LinkState,
+    pub(super) from_socket: u64,
+    pub(super) to_socket: u64,
+    pub(super) first_end: Option<EndedBy>,
+    pub(super) socket_failed: bool,
+    pub(super) aborted_by_peer: bool,
+    /// Whether the direction from the socket has left the seal, and is pumped.
+    pub(super) is_bare_outward: bool,
+    /// Whether the direction to the socket is.
+    pub(super) is_bare_inward: bool,
+    /// Whether a byte has moved since the clock was last looked at.
+    has_moved: bool,
+    last_byte: Instant,
     /// What the caller has said first.
-    beginning: Slot<Beginning>,
+    beginning: Beginning,
+}
+
+/// One call.
+pub(super) struct Call {
+    /// Never locked across a wait: a call may move from thread to thread.
+    shared: Mutex<Shared>,
+    limits: JoinLimits,
+}
+
+/// What a call that has left the seal holds of each direction.
+#[derive(Default)]
+pub(super) struct Pumps {
+    outward: Pump,
+    inward: Pump,
 }
 
 impl Call {
     pub(super) fn new(state: LinkState, limits: JoinLimits, begun: &[u8]) -> Self {
         let mut beginning = Beginning::default();
         beginning.note(begun);
-        Self {
-            state: Slot::new(state),
-            from_socket: Slot::new(0),
-            to_socket: Slot::new(0),
-            last_byte: Slot::new(Instant::now()),
+        let shared = Shared {
+            state,
+            from_socket: 0,
+            to_socket: 0,
             // The peer may have ended its direction before the call was joined.
-            first_end: Slot::new((!state.may_receive()).then_some(EndedBy::Peer)),
-            socket_failed: Slot::new(false),
-            aborted_by_peer: Slot::new(false),
-            limits,
-            beginning: Slot::new(beginning),
-        }
+            first_end: (!state.may_receive()).then_some(EndedBy::Peer),
+            socket_failed: false,
+            aborted_by_peer: false,
+            is_bare_outward: false,
+            is_bare_inward: false,
+            has_moved: false,
+            last_byte: Instant::now(),
+            beginning,
+        };
+        Self { shared: Mutex::new(shared), limits }
     }
 
+    pub(super) fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs the call until it ends, or until both directions have left the seal: `None`.
     pub(super) async fn run<S: Stream>(
         &self,
         socket: &mut TcpStream,
         link: &mut Link<S>,
+        pumps: &mut Pumps,
+        stop: impl Future<Output = ()>,
+    ) -> Option<End> {
+        let Link { reader, writer, alarm } = link;
+        let (mut from_socket, mut to_socket) = socket.split();
+        let outward = self.socket_to_link(&mut from_socket, writer, &mut pumps.outward);
+        let inward = self.link_to_socket(reader, &mut to_socket, &mut pumps.inward);
+        let is_bare = || {
+            let shared = self.shared();
+            shared.is_bare_outward && shared.is_bare_inward
+        };
+        let all_bare = poll_fn(|_| if is_bare() { Poll::Ready(()) } else { Poll::Pending });
+        match race(self.to_its_end(outward, inward, alarm, stop), all_bare).await {
+            Either::Left(ended) => Some(end_of(ended)),
+            Either::Right(()) => None,
+        }
+    }
+
+    /// Runs a call on of which both directions have left the seal.
+    pub(super) async fn run_bare<S: Stream>(
+        &self,
+        socket: &mut TcpStream,
+        link: &mut Link<S>,
+        pumps: &mut Pumps,
         stop: impl Future<Output = ()>,
     ) -> End {
-        let (mut from_socket, mut to_socket) = socket.split();
-        let outward = self.socket_to_link(&mut from_socket, &mut link.writer);
-        let inward = self.link_to_socket(&mut link.reader, &mut to_socket);
-        let ended = both(outward, inward);
-        let given_up = async {
-            match race(self.silence(), stop).await {
-                Either::Left(()) => End::Aborted(AbortReason::Idle),
-                Either::Right(()) => End::Aborted(AbortReason::Drain),
-            }
-        };
-        match race(ended, given_up).await {
-            Either::Left(Ok(())) => End::Orderly,
-            Either::Left(Err(end)) | Either::Right(end) => end,
-        }
+        let Link { reader, alarm, .. } = link;
+        let Some(bare) = reader.bare() else { return End::LinkBroken };
+        let (from_socket, mut to_socket) = socket.split();
+        let outward = self.socket_to_bare(&from_socket, bare, &mut pumps.outward);
+        let inward = self.bare_to_socket(bare, &mut to_socket, &mut pumps.inward);
+        end_of(self.to_its_end(outward, inward, alarm, stop).await)
+    }
+
+    /// Both directions, and what else may end the call.
+    fn to_its_end(
+        &self,
+        outward: impl Future<Output = Result<(), End>>,
+        inward: impl Future<Output = Result<(), End>>,
+        alarm: &mut Alarm,
+        stop: impl Future<Output = ()>,
+    ) -> impl Future<Output = Ended> {
+        race(both(outward, inward), race(self.silence(alarm), stop))
     }
 
     async fn socket_to_link<W: Sink>(
         &self,
         socket: &mut ReadHalf<'_>,
         link: &mut LinkWriter<W>,
+        pump: &mut Pump,
     ) -> Result<(), End> {
-        if self.state.get().may_send() {
+        if self.shared().state.may_send() {
             self.flush(link, socket).await?;
             loop {
                 let read = match race(self.due(link), read_socket(socket, DATA_BYTES_MAX)).await {
                     Either::Left(Due::Permission) => {
-                        self.update(|state| state.on_sent(wire::Kind::MayUnseal));
+                        self.shared().state.on_sent(wire::Kind::MayUnseal);
                         link.queue(&Frame::MayUnseal);
                         self.flush(link, socket).await?;
                         continue;
                     }
-                    Either::Left(Due::Unsealing) => return self.socket_to_bare(socket, link).await,
+                    Either::Left(Due::Unsealing) => return self.unseal(socket, link, pump).await,
                     Either::Right(read) => read,
                 };
                 let (buffer, count) = read.map_err(|_| self.socket_failure())?;
                 if count == 0 {
                     break;
                 }
-                self.note_bytes(&self.from_socket, count);
-                if self.state.get().is_caller() {
-                    self.note_beginning(&buffer[FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + count]);
-                }
-                self.update(|state| state.on_payload_sent(count));
+                self.note_payload_sent(&buffer[FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + count]);
                 link.queue_payload(buffer, count);
                 self.flush(link, socket).await?;
             }
             self.note_end(EndedBy::Socket);
-            self.update(|state| state.on_sent(wire::Kind::End));
+            self.shared().state.on_sent(wire::Kind::End);
             link.queue(&Frame::End);
             self.flush(link, socket).await?;
         }
@@ -136,7 +190,7 @@ impl Call {
             let before = link.bytes_written();
             let written = poll(link, cx);
             if link.bytes_written() != before {
-                self.last_byte.set(Instant::now());
+                self.shared().has_moved = true;
             }
             if let Poll::Ready(outcome) = written {
                 return Poll::Ready(outcome.map_err(|error| self.link_failed(&error)));
@@ -154,15 +208,17 @@ impl Call {
     fn due<W: Sink>(&self, link: &LinkWriter<W>) -> impl Future<Output = Due> {
         let may = self.limits.unseal && link.bare().is_some();
         poll_fn(move |_| {
-            let state = self.state.get();
-            if !may || !(state.may_permit() || state.may_unseal()) || !self.beginning.get().is_client_hello()
-            {
+            if !may {
+                return Poll::Pending;
+            }
+            let Shared { state, beginning, from_socket, to_socket, .. } = *self.shared();
+            if !(state.may_permit() || state.may_unseal()) || !beginning.is_client_hello() {
                 return Poll::Pending;
             }
             if state.may_unseal() {
                 return Poll::Ready(Due::Unsealing);
             }
-            match self.from_socket.get() + self.to_socket.get() >= UNSEAL_AFTER_BYTES {
+            match from_socket + to_socket >= UNSEAL_AFTER_BYTES {
                 true => Poll::Ready(Due::Permission),
                 false => Poll::Pending,
             }
@@ -172,7 +228,7 @@ impl Call {
     /// The socket has ended its direction; until the other has ended as well, a reset still has to be noticed.
     pub(super) async fn watch_socket(&self, socket: &ReadHalf<'_>) -> Result<(), End> {
         // Needs no waker: what ends the other direction runs in the same task, before this is polled again.
-        let other_direction = poll_fn(|_| match self.state.get().is_receiving() {
+        let other_direction = poll_fn(|_| match self.shared().state.is_receiving() {
             true => Poll::Pending,
             false => Poll::Ready(()),
         });
@@ -186,46 +242,49 @@ impl Call {
         &self,
         link: &mut LinkReader<R>,
         socket: &mut WriteHalf<'_>,
+        pump: &mut Pump,
     ) -> Result<(), End> {
-        while self.state.get().may_receive() {
+        while self.shared().state.may_receive() {
             match link.next().await.map_err(|error| self.link_failed(&error))? {
                 Incoming::Payload(bytes) => {
-                    self.try_update(|state| state.on_payload_received(bytes.len()))?;
-                    self.last_byte.set(Instant::now());
-                    if !self.state.get().is_caller() {
-                        self.note_beginning(bytes);
-                    }
+                    self.note_payload_received(bytes)?;
                     self.write(socket, bytes).await?;
                 }
                 Incoming::Frame(frame) => {
                     self.try_update(|state| state.on_received(frame.kind()))?;
                     if let Frame::Abort(reason) = frame {
-                        self.aborted_by_peer.set(true);
+                        self.shared().aborted_by_peer = true;
                         return Err(End::Aborted(reason));
                     }
                 }
             }
         }
-        if self.state.get().is_receiving() {
-            self.bare_to_socket(link, socket).await?;
+        if self.shared().state.is_bare_inward() {
+            return self.go_on_bare(link, socket, pump).await;
         }
+        self.pass_on_end(socket).await?;
+        self.watch_link(link).await
+    }
+
+    /// The peer has ended its direction, and so the socket is told.
+    pub(super) async fn pass_on_end(&self, socket: &mut WriteHalf<'_>) -> Result<(), End> {
         self.note_end(EndedBy::Peer);
         // Where this was the last direction, closing says FIN as well.
-        if self.state.get().is_sending() {
+        if self.shared().state.is_sending() {
             socket.shutdown().await.map_err(|_| self.socket_failure())?;
         }
         // A socket that has been reset lets itself be shut down as if nothing were.
-        if !matches!(socket.as_ref().take_error(), Ok(None)) {
-            return Err(self.socket_failure());
+        match socket.as_ref().take_error() {
+            Ok(None) => Ok(()),
+            _ => Err(self.socket_failure()),
         }
-        self.watch_link(link).await
     }
 
     /// Writes to the socket. Every byte counts as life, not only the last of a piece.
     pub(super) async fn write(&self, socket: &mut WriteHalf<'_>, mut bytes: &[u8]) -> Result<(), End> {
         while !bytes.is_empty() {
             let count = socket.write(bytes).await.map_err(|_| self.socket_failure())?;
-            self.note_bytes(&self.to_socket, count);
+            self.note_written(count);
             bytes = &bytes[count..];
         }
         Ok(())
@@ -235,15 +294,7 @@ impl Call {
     /// still has to be noticed: a peer that has said `End` has no other way to abort.
     async fn watch_link<R: Source>(&self, link: &mut LinkReader<R>) -> Result<(), End> {
         // Asked before the link is read: once this end has said `End`, what comes belongs to the next call.
-        let this_direction = poll_fn(|_| match self.state.get().is_sending() {
-            true => Poll::Pending,
-            false => Poll::Ready(()),
-        });
-        if self.state.get().is_bare_inward() {
-            let bare = link.bare().ok_or(End::LinkBroken)?;
-            return self.watch_bare(this_direction, bare).await;
-        }
-        match race(this_direction, link.next()).await {
+        match race(self.this_direction(), link.next()).await {
             Either::Left(()) => Ok(()),
             Either::Right(Err(error)) => Err(link_failure(&error)),
             Either::Right(Ok(Incoming::Payload(bytes))) => {
@@ -255,71 +306,88 @@ impl Call {
         }
     }
 
-    /// Returns when no byte has moved for as long as the limits allow. A byte does not touch the timer: it is set
-    /// again when it fires, or when one direction has ended and less is allowed from then on.
-    async fn silence(&self) {
+    /// Returns when this end's direction has ended. Needs no waker: what ends it runs in the same task.
+    pub(super) fn this_direction(&self) -> impl Future<Output = ()> {
+        poll_fn(|_| match self.shared().state.is_sending() {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        })
+    }
+
+    /// Returns when no byte has moved for as long as the limits allow. A byte touches neither the timer nor the clock: that
+    /// something has moved is noticed at the end of the turn in which it did.
+    async fn silence(&self, alarm: &mut Alarm) {
         let limits = self.limits;
-        let mut timer = pin!(sleep(limits.reap));
-        let mut is_set = false;
         poll_fn(|cx| {
-            let bound = if self.first_end.get().is_some() { Some(limits.reap) } else { limits.idle };
-            let Some(bound) = bound else { return Poll::Pending };
-            loop {
-                // A bound beyond what the clock can tell is none.
-                let Some(until) = self.last_byte.get().checked_add(bound) else {
-                    return Poll::Pending;
-                };
-                if !is_set || until < timer.deadline() {
-                    timer.as_mut().reset(until);
-                    is_set = true;
-                }
-                ready!(timer.as_mut().poll(cx));
-                if until <= Instant::now() {
-                    return Poll::Ready(());
-                }
-                is_set = false;
+            let mut shared = self.shared();
+            if std::mem::take(&mut shared.has_moved) {
+                shared.last_byte = Instant::now();
             }
+            let bound = if shared.first_end.is_some() { Some(limits.reap) } else { limits.idle };
+            // A bound beyond what the clock can tell is none.
+            let until = bound.and_then(|bound| shared.last_byte.checked_add(bound));
+            drop(shared);
+            until.map_or(Poll::Pending, |until| alarm.poll(cx, until))
         })
         .await;
     }
 
-    pub(super) fn note_bytes(&self, counter: &Slot<u64>, count: usize) {
-        counter.set(counter.get() + count as u64);
-        self.last_byte.set(Instant::now());
+    /// The socket has said more.
+    fn note_payload_sent(&self, bytes: &[u8]) {
+        let mut shared = self.shared();
+        shared.state.on_payload_sent(bytes.len());
+        if shared.state.is_caller() {
+            shared.beginning.note(bytes);
+        }
+        shared.note_read(bytes.len());
     }
 
-    fn note_beginning(&self, bytes: &[u8]) {
-        let mut beginning = self.beginning.get();
-        beginning.note(bytes);
-        self.beginning.set(beginning);
+    /// The peer has said more.
+    fn note_payload_received(&self, bytes: &[u8]) -> Result<(), End> {
+        let mut shared = self.shared();
+        shared.state.on_payload_received(bytes.len()).map_err(|violation| link_failure(&violation.into()))?;
+        if !shared.state.is_caller() {
+            shared.beginning.note(bytes);
+        }
+        shared.has_moved = true;
+        Ok(())
+    }
+
+    /// Bytes were handed to the socket.
+    pub(super) fn note_written(&self, count: usize) {
+        let mut shared = self.shared();
+        shared.to_socket += count as u64;
+        shared.has_moved = true;
     }
 
     pub(super) fn note_end(&self, by: EndedBy) {
-        if self.first_end.get().is_none() {
-            self.first_end.set(Some(by));
-        }
-        self.last_byte.set(Instant::now());
-    }
-
-    pub(super) fn update(&self, change: impl FnOnce(&mut LinkState)) {
-        let mut state = self.state.get();
-        change(&mut state);
-        self.state.set(state);
+        let mut shared = self.shared();
+        shared.first_end.get_or_insert(by);
+        shared.has_moved = true;
     }
 
     fn try_update(
         &self,
         change: impl FnOnce(&mut LinkState) -> Result<(), wire::Violation>,
     ) -> Result<(), End> {
-        let mut state = self.state.get();
-        change(&mut state).map_err(|violation| link_failure(&violation.into()))?;
-        self.state.set(state);
-        Ok(())
+        change(&mut self.shared().state).map_err(|violation| link_failure(&violation.into()))
     }
 
     pub(super) fn socket_failure(&self) -> End {
-        self.socket_failed.set(true);
+        self.shared().socket_failed = true;
         End::Aborted(AbortReason::Reset)
+    }
+}
+
+/// By its directions, by silence, or by the wish to stop.
+type Ended = Either<Result<(), End>, Either<(), ()>>;
+
+fn end_of(ended: Ended) -> End {
+    match ended {
+        Either::Left(Ok(())) => End::Orderly,
+        Either::Left(Err(end)) => end,
+        Either::Right(Either::Left(())) => End::Aborted(AbortReason::Idle),
+        Either::Right(Either::Right(())) => End::Aborted(AbortReason::Drain),
     }
 }
 
@@ -328,23 +396,10 @@ pub(super) fn link_failure(error: &LinkError) -> End {
     End::LinkBroken
 }
 
-/// A `Cell` for what shares a task that may move from thread to thread; nobody ever waits for it.
-pub(super) struct Slot<T>(Mutex<T>);
-
-impl<T: Copy> Slot<T> {
-    fn new(value: T) -> Self {
-        Self(Mutex::new(value))
-    }
-
-    pub(super) fn get(&self) -> T {
-        *self.lock()
-    }
-
-    pub(super) fn set(&self, value: T) {
-        *self.lock() = value;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+impl Shared {
+    /// Bytes have come from the socket.
+    pub(super) fn note_read(&mut self, count: usize) {
+        self.from_socket += count as u64;
+        self.has_moved = true;
     }
 }

@@ -253,6 +253,8 @@ pub(crate) fn carry(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> JoinHandle<Outcome> {
     tokio::spawn(async move {
+        // As the daemons' sockets are.
+        relay::socket::reset_on_close(&socket, true);
         let joined = join(socket, &[], &mut side.link, &mut side.state, limits, stop).await;
         let settled = settle(&mut side.link, &mut side.state).await;
         (joined, settled.map(|()| side))
