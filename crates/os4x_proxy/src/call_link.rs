@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use relay::call_event::{CallEvent, CallResult, Direction, Ender, Side, verdict};
 use relay::join::{abort, settle};
-use relay::{Answer, Either, Joined, Link, LinkError, Stream, join, race};
+use relay::{Answer, Either, Joined, Link, LinkError, Stream, heartbeat, join, race};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tracing::debug;
 use wire::proxy_side::Returned;
-use wire::{AbortReason, CallId, Frame, Kind, LinkId, LinkState, RefuseReason, Role, Violation};
+use wire::{AbortReason, CallId, Frame, Kind, LinkId, LinkState, RefuseReason, Role};
 
 use crate::options::Outgoing;
 use crate::partner::Partner;
@@ -74,11 +74,16 @@ impl<S: Stream> Carrier<S> {
             let order = match race(orders.recv(), self.link.receive()).await {
                 Either::Left(Some(order)) => order,
                 Either::Left(None) => return LinkError::Closed,
-                Either::Right(Ok(frame)) => return self.out_of_turn(frame.kind()).into(),
+                Either::Right(Ok(frame)) => match self.state.on_received(frame.kind()) {
+                    // Nothing is permitted here but the answer to a heartbeat.
+                    Ok(()) => continue,
+                    Err(violation) => return violation.into(),
+                },
                 Either::Right(Err(error)) => return error,
             };
             let outcome = match order {
                 LinkOrder::Gone(call) => self.say_gone(call).await,
+                LinkOrder::Probe => heartbeat::probe(&mut self.link, &mut self.state).await,
                 LinkOrder::Offer(offer) => {
                     let outcome = self.carry(*offer).await;
                     if outcome.is_ok() {
@@ -91,11 +96,6 @@ impl<S: Stream> Carrier<S> {
                 return error;
             }
         }
-    }
-
-    fn out_of_turn(&mut self, kind: Kind) -> Violation {
-        let state = wire::permit::State::ProxyStandby;
-        self.state.on_received(kind).err().unwrap_or(Violation { state, kind })
     }
 
     async fn say_gone(&mut self, call: CallId) -> Result<(), LinkError> {

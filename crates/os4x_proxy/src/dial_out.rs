@@ -9,7 +9,7 @@ use relay::call_event::{CallResult, Ender, OutwardCall, Side, verdict_on};
 use relay::callee::{Outcome, join_late, wait_for};
 use relay::connect::{ConnectError, NotConnected, Route, connect_by, is_own};
 use relay::join::{abort, settle};
-use relay::{Either, Link, LinkError, Stream, race, socket};
+use relay::{Either, Link, LinkError, Stream, heartbeat, race, socket};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, timeout};
@@ -77,13 +77,14 @@ impl<S: Stream> Dialler<S> {
             if let Err(violation) = self.state.on_received(frame.kind()) {
                 return violation.into();
             }
-            // Nothing else is permitted on an idle outward link.
-            let Frame::Dial(dial) = frame else { continue };
-            let outcome = self.carry(&dial).await;
+            // Nothing but a heartbeat and a call is permitted on an idle outward link.
+            let outcome = match frame {
+                Frame::Dial(dial) => self.carry(&dial).await,
+                _ => heartbeat::answer(&mut self.link, &mut self.state).await,
+            };
             if let Err(error) = outcome {
                 return error;
             }
-            self.around.board.tell(Event::LinkFree(self.id)).await;
         }
     }
 
@@ -124,7 +125,9 @@ impl<S: Stream> Dialler<S> {
             }
         }
         self.around.board.tell(Event::DialEnded(self.id)).await;
-        settle(&mut self.link, &mut self.state).await
+        settle(&mut self.link, &mut self.state).await?;
+        self.around.board.tell(Event::LinkFree(self.id)).await;
+        Ok(())
     }
 
     async fn join(&mut self, record: &OutwardCall, reached: Reached, early: &[u8]) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use relay::{Either, LinkError, race};
+use relay::{Either, LinkError, heartbeat, race};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
@@ -168,6 +168,13 @@ impl Carrier {
                     self.claimed = None;
                     Ok(())
                 }
+                Frame::Heartbeat => match heartbeat::answer(link, state).await {
+                    Ok(()) => {
+                        self.session.tell(Event::LinkHeard(self.id)).await;
+                        continue;
+                    }
+                    Err(error) => return error,
+                },
                 other => {
                     return Violation { state: State::ClientStandby, kind: other.kind() }.into();
                 }

@@ -87,8 +87,9 @@ impl Caller {
             let from_caller = race(self.says(room), sleep_until(until));
             match race(link.reader.next(), from_caller).await {
                 Either::Left(Ok(Incoming::Frame(frame))) => match on_answer(state, frame) {
-                    Ok(Some(answer)) => return answer,
-                    Ok(None) => sign_by = None,
+                    Ok(Heard::Answer(answer)) => return answer,
+                    Ok(Heard::Ringing) => sign_by = None,
+                    Ok(Heard::Heartbeat) => {}
                     Err(violation) => return Answer::LinkDead(violation.into()),
                 },
                 Either::Left(Ok(Incoming::Payload(bytes))) => {
@@ -152,13 +153,23 @@ enum Said {
     Failed,
 }
 
-/// `None` is a sign of life without an answer.
-fn on_answer(state: &mut LinkState, frame: Frame) -> Result<Option<Answer>, Violation> {
+/// What the other end says after an offer.
+enum Heard {
+    /// Its answer.
+    Answer(Answer),
+    /// A sign that it knows of the call.
+    Ringing,
+    /// The answer to a heartbeat that the offer has overtaken, and no sign that the offer has arrived.
+    Heartbeat,
+}
+
+fn on_answer(state: &mut LinkState, frame: Frame) -> Result<Heard, Violation> {
     state.on_received(frame.kind())?;
     Ok(match frame.kind() {
-        Kind::Accept | Kind::Connected => Some(Answer::Accepted(frame)),
-        Kind::Refuse | Kind::Failed => Some(Answer::Refused(frame)),
-        _ => None,
+        Kind::Accept | Kind::Connected => Heard::Answer(Answer::Accepted(frame)),
+        Kind::Refuse | Kind::Failed => Heard::Answer(Answer::Refused(frame)),
+        Kind::Heartbeat => Heard::Heartbeat,
+        _ => Heard::Ringing,
     })
 }
 
