@@ -40,6 +40,13 @@ fuzz_target!(|bytes: &[u8]| {
                 outcome
             }
             _ => match Kind::from_byte(pair[1] % (Kind::ALL.len() as u8 + 1)) {
+                Ok(Kind::Heartbeat) => {
+                    let outcome = link.on_received(Kind::Heartbeat);
+                    if outcome.is_ok() {
+                        link.on_sent(Kind::Heartbeat);
+                    }
+                    outcome
+                }
                 Ok(kind) => {
                     early = if kind == Kind::Offer { 0 } else { early };
                     given_up = kind == Kind::Abort && !link.is_accepted();
@@ -62,8 +69,10 @@ fn on_outward_link(bytes: &[u8]) {
     for pair in bytes.chunks_exact(2) {
         let outcome = match pair[0] {
             0..=63 => {
-                let kind = [Kind::Dial, Kind::End, Kind::Abort][usize::from(pair[0] % 3)];
-                if link.is_standby() == (kind == Kind::Dial) && (link.is_standby() || link.may_send()) {
+                let kind = [Kind::Dial, Kind::End, Kind::Abort, Kind::Heartbeat][usize::from(pair[0] % 4)];
+                let is_idle = matches!(kind, Kind::Dial | Kind::Heartbeat);
+                let may = kind != Kind::Heartbeat || !link.is_unanswered();
+                if link.is_standby() == is_idle && (link.is_standby() || link.may_send()) && may {
                     link.on_sent(kind);
                 }
                 Ok(())

@@ -168,11 +168,11 @@ impl<'a> Run<'a> {
             }
             (Purpose::Outward(_), true) => {
                 self.ready.insert(link);
-                self.side.on_link_outward(link);
+                self.side.on_link_outward(self.now, link);
             }
             (_, true) => {
                 self.standby.insert(link);
-                self.side.on_link_standby(link);
+                self.side.on_link_standby(self.now, link);
             }
             (Purpose::Standby(_) | Purpose::Outward(_), false) => {
                 self.side.on_link_failed(self.now, link, None)
@@ -185,9 +185,13 @@ impl<'a> Run<'a> {
     /// What the daemon's task on a link reports.
     fn link_event(&mut self) -> Option<()> {
         let index = usize::from(self.byte()?);
-        let choice = self.byte()? % 4;
-        let links = if choice < 2 { &mut self.standby } else { &mut self.busy };
+        let choice = self.byte()? % 5;
+        let links = if choice < 2 || choice == 4 { &mut self.standby } else { &mut self.busy };
         let link = *links.iter().nth(index % links.len().max(1))?;
+        if choice == 4 {
+            self.side.on_link_heard(self.now, link);
+            return Some(());
+        }
         links.remove(&link);
         match choice {
             0 => {
@@ -196,7 +200,7 @@ impl<'a> Run<'a> {
             }
             2 => {
                 self.standby.insert(link);
-                self.side.on_link_free(link);
+                self.side.on_link_free(self.now, link);
             }
             _ => self.side.on_link_lost(self.now, link),
         }
@@ -212,7 +216,7 @@ impl<'a> Run<'a> {
         links.remove(&link);
         if choice == 1 {
             self.ready.insert(link);
-            self.side.on_link_free(link);
+            self.side.on_link_free(self.now, link);
         } else {
             self.side.on_link_lost(self.now, link);
         }
@@ -236,6 +240,8 @@ impl<'a> Run<'a> {
                     let is_idle = self.standby.remove(&link) || self.ready.remove(&link);
                     assert!(is_idle, "a link that has a call");
                 }
+                Action::LinkSilent(link) => assert!(self.standby.remove(&link), "a link that has a call"),
+                Action::Probe(link) => assert!(self.ready.contains(&link), "a link that has a call"),
                 Action::Lend(link, call) => {
                     assert!(self.ready.remove(&link) && self.lent.insert(link), "a link that is not ready");
                     assert!(self.wanting.remove(&call), "a link for nobody");

@@ -20,10 +20,11 @@ fuzz_target!(|bytes: &[u8]| {
                 Ok(())
             }
             0..=63 => {
-                let kind = [Kind::Offer, Kind::Gone, Kind::End, Kind::Abort][usize::from(pair[0] % 4)];
-                if link.is_standby() == matches!(kind, Kind::Offer | Kind::Gone)
-                    && (link.is_standby() || link.may_send())
-                {
+                let kinds = [Kind::Offer, Kind::Gone, Kind::End, Kind::Abort, Kind::Heartbeat];
+                let kind = kinds[usize::from(pair[0] % 5)];
+                let is_idle = matches!(kind, Kind::Offer | Kind::Gone | Kind::Heartbeat);
+                let may = kind != Kind::Heartbeat || !link.is_unanswered();
+                if link.is_standby() == is_idle && (link.is_standby() || link.may_send()) && may {
                     link.on_sent(kind);
                 }
                 Ok(())
@@ -34,7 +35,17 @@ fuzz_target!(|bytes: &[u8]| {
             }
             96..=127 => link.on_payload_received(usize::from(pair[1]) * 257),
             _ => match Kind::from_byte(pair[1] % (Kind::ALL.len() as u8 + 1)) {
-                Ok(kind) => link.on_received(kind),
+                Ok(kind) => {
+                    let asked = link.is_unanswered();
+                    let outcome = link.on_received(kind);
+                    if kind == Kind::Heartbeat && outcome.is_ok() {
+                        assert!(is_outward || asked, "a sign of life for which nobody has asked");
+                        if is_outward {
+                            link.on_sent(kind);
+                        }
+                    }
+                    outcome
+                }
                 Err(_) => Ok(()),
             },
         };

@@ -255,6 +255,7 @@ impl<'a> Run<'a> {
                     let before = self.links.insert(link, Task::Offered(call));
                     assert!(before == Some(Task::Standby), "a link that is not on standby");
                 }
+                Action::Probe(link) => assert!(self.links[&link] == Task::Standby, "a link that has a call"),
                 Action::Gone(link, _) => assert!(self.links[&link] == Task::Standby),
                 Action::CloseLink(link) => {
                     let closed = self.links.remove(&link);

@@ -53,6 +53,13 @@ impl Plan {
         self
     }
 
+    /// Both daemons write the debug log.
+    #[must_use]
+    pub fn debugging(mut self) -> Self {
+        (self.proxy.debug, self.client.debug) = (true, true);
+        self
+    }
+
     /// Puts a wire between the daemons.
     #[must_use]
     pub fn with_tunnel(mut self) -> Self {

@@ -64,9 +64,10 @@ impl Files {
         )
     }
 
-    fn start(&self, format: &str, room: &Room) -> Daemon {
+    fn start(&self, format: &str, debug: bool, room: &Room) -> Daemon {
         let config = self.path("toml");
-        let flags = ["-f", "--log-format", format, "-c"].map(AsRef::as_ref);
+        let level = if debug { "-d" } else { "-f" };
+        let flags = [level, "--log-format", format, "-c"].map(AsRef::as_ref);
         Daemon::start(&self.name, self.program, flags.into_iter().chain([config.as_os_str()]), room)
     }
 }
@@ -98,6 +99,8 @@ pub struct ProxySetup {
     pub outgoing: String,
     /// `text` or `json`.
     pub log_format: &'static str,
+    /// Whether it writes the debug log.
+    pub debug: bool,
 }
 
 impl ProxySetup {
@@ -115,6 +118,7 @@ impl ProxySetup {
             extra: String::new(),
             outgoing: String::new(),
             log_format: "json",
+            debug: false,
         }
     }
 
@@ -199,7 +203,7 @@ impl ProxySetup {
     /// When it does not.
     pub fn start(&self) -> Daemon {
         self.write();
-        let daemon = self.files.start(self.log_format, &self.room);
+        let daemon = self.files.start(self.log_format, self.debug, &self.room);
         daemon.wait_saying(0, "ready");
         daemon
     }
@@ -238,6 +242,8 @@ pub struct ClientSetup {
     pub seal: &'static str,
     /// `text` or `json`.
     pub log_format: &'static str,
+    /// Whether it writes the debug log.
+    pub debug: bool,
 }
 
 impl ClientSetup {
@@ -255,6 +261,7 @@ impl ClientSetup {
             room: Room::default(),
             seal: "auto",
             log_format: "json",
+            debug: false,
         }
     }
 
@@ -307,7 +314,7 @@ impl ClientSetup {
     /// When it does not.
     pub fn start(&self) -> Daemon {
         self.write();
-        let daemon = self.files.start(self.log_format, &self.room);
+        let daemon = self.files.start(self.log_format, self.debug, &self.room);
         daemon.wait_saying(0, "ready");
         daemon
     }

@@ -23,6 +23,26 @@ fn a_dead_outward_link_is_replaced_and_the_station_does_not_notice() {
 }
 
 #[test]
+fn outward_links_that_went_silent_are_replaced_before_a_call_meets_them() {
+    let plan = Plan::new().calling_here().step_s(2).with_tunnel().debugging();
+    let partner = Station::greeting(&plan.site, b"ready");
+    let chain = plan.start();
+    let (stands, ends) =
+        ([("message", "link stands"), ("outward", "true")], [("message", "outward link ends")]);
+    chain.proxy.wait(&stands);
+    chain.tunnel().freeze(|number| number > 0);
+    let end = chain.client.wait(&ends);
+    assert!(end.field("reason").contains("timed out"), "{end:?}");
+    wait_until("another outward link stands", || chain.proxy.all(&stands).len() == 2);
+    let (code, mut station) =
+        socks5(chain.outgoing(), &partner.address().ip().to_string(), partner.address().port());
+    assert_eq!((code, station.receive(5)), (0, b"ready".to_vec()));
+    let was_dead = [("message", "an outward link was dead; the next is tried")];
+    assert!(chain.client.all(&was_dead).is_empty(), "the call has met no dead link");
+    assert_eq!(chain.client.all(&ends).len(), 1);
+}
+
+#[test]
 fn a_link_that_breaks_in_a_call_resets_both_ends() {
     let plan = Plan::new().calling_here().with_tunnel();
     let partner = Station::open(&plan.site);

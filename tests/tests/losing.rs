@@ -1,10 +1,20 @@
 //! What is lost, and what comes back by itself: killed daemons, frozen ones, dead wires.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use testkit::{Chain, Ending, Namespace, Peer, Plan, Station, digest, pattern, wait_until};
+use testkit::{Chain, Ending, Log, Namespace, Peer, Plan, Station, digest, pattern, wait_until};
 
 const ATTACHED: [(&str, &str); 1] = [("event", "attached")];
 const LOST: [(&str, &str); 1] = [("event", "lost")];
+
+/// Lines of the debug log.
+const LINK_STANDS: &[(&str, &str)] = &[("message", "link stands")];
+const LINK_ENDS: &[(&str, &str)] = &[("message", "link ends")];
+const LINK_IS_SILENT: &[(&str, &str)] = &[("message", "nothing was heard on a link on standby for too long")];
+
+/// Waits until a daemon has written so many lines that have these fields.
+fn wait_for_lines(what: &str, log: &Log, fields: &[(&str, &str)], count: usize) {
+    wait_until(what, || log.all(fields).len() >= count);
+}
 
 /// A call on which bytes have gone both ways.
 fn running_call(chain: &Chain, station: &Station) -> [Peer; 2] {
@@ -211,12 +221,43 @@ fn standby_links_that_were_cut_are_not_noticed_by_partners() {
 }
 
 #[test]
+fn standby_links_that_went_silent_are_replaced_before_a_call_meets_them() {
+    let (plan, station) = Plan::to(Station::open, Station::address);
+    let chain = plan.step_s(2).with_tunnel().debugging().start();
+    wait_for_lines("links stand by", &chain.proxy, LINK_STANDS, 2);
+    chain.tunnel().freeze(|number| number != 0);
+    // Each end finds out by itself, and the client opens others.
+    wait_for_lines("the proxy misses its answers", &chain.proxy, LINK_ENDS, 2);
+    wait_for_lines("the client hears nothing", &chain.client, LINK_IS_SILENT, 2);
+    wait_for_lines("other links stand by", &chain.proxy, LINK_STANDS, 4);
+    call_works(&chain, &station);
+    assert_eq!(chain.proxy.all(LINK_ENDS).len(), 2, "the call has met no dead link");
+    assert!(chain.proxy.all(&LOST).is_empty() && chain.client.all(&LOST).is_empty());
+}
+
+#[test]
+fn standby_links_that_live_are_kept() {
+    let (plan, _station) = Plan::to(Station::open, Station::address);
+    let chain = plan.step_s(2).with_tunnel().debugging().start();
+    wait_for_lines("links stand by", &chain.proxy, LINK_STANDS, 2);
+    // One of them dies and is found. The other has been asked as often meanwhile.
+    chain.tunnel().freeze(|number| number == 1);
+    wait_for_lines("the proxy misses an answer", &chain.proxy, LINK_ENDS, 1);
+    wait_for_lines("another link stands by", &chain.proxy, LINK_STANDS, 3);
+    assert_eq!(chain.proxy.all(LINK_ENDS).len(), 1);
+    assert_eq!(chain.client.all(LINK_IS_SILENT).len(), 1);
+}
+
+/// The same before a heartbeat has found them.
+#[test]
 fn standby_links_that_went_silent_cost_time_and_no_call() {
     let (plan, station) = Plan::to(Station::open, Station::address);
-    let chain = plan.with_tunnel().start();
+    let chain = plan.with_tunnel().debugging().start();
     call_works(&chain, &station);
+    wait_for_lines("links stand by", &chain.proxy, LINK_STANDS, 3);
     chain.tunnel().freeze(|number| number != 0);
     call_works(&chain, &station);
+    assert!(!chain.proxy.all(LINK_ENDS).is_empty(), "the call has met dead links");
     assert!(chain.proxy.all(&LOST).is_empty());
 }
 

@@ -1,6 +1,7 @@
 //! Calls outward: a client dials on a link of its own, and the proxy connects where its policy allows.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use daemon::address::Host;
@@ -9,7 +10,7 @@ use relay::call_event::{CallResult, Ender, OutwardCall, Side, verdict_on};
 use relay::callee::{Outcome, join_late, wait_for};
 use relay::connect::{ConnectError, NotConnected, Route, connect_by, is_own};
 use relay::join::{abort, settle};
-use relay::{Either, Link, LinkError, Stream, race, socket};
+use relay::{Either, Link, LinkError, Stream, heartbeat, race, socket};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, timeout};
@@ -22,19 +23,21 @@ use crate::switchboard::{Event, LinkOrder};
 
 /// Serves an outward link that the switchboard has admitted, until one of the two sides ends it. Nobody orders
 /// anything of such a link: `orders` only says by its end that the link is to close when it is next idle.
-pub(crate) async fn serve<S: Stream>(
+pub(crate) fn serve<S: Stream>(
     link: Link<S>,
     id: LinkId,
     mut orders: mpsc::Receiver<LinkOrder>,
     around: Surroundings,
-) {
+) -> impl Future<Output = ()> {
     let mut dialler = Dialler { link, id, state: LinkState::outward(Role::Proxy), around };
-    let reason = dialler.serve(&mut orders).await;
-    debug!(link = %id, reason = %reason, "outward link ends");
-    dialler.around.board.tell(Event::LinkLost(id)).await;
-    let step = dialler.around.times.borrow().step;
-    // A goodbye for a client that is still there.
-    let _ = timeout(step, dialler.link.writer.close()).await;
+    async move {
+        let reason = dialler.serve(&mut orders).await;
+        debug!(link = %id, reason = %reason, "outward link ends");
+        dialler.around.board.tell(Event::LinkLost(id)).await;
+        let step = dialler.around.times.borrow().step;
+        // A goodbye for a client that is still there.
+        let _ = timeout(step, dialler.link.writer.close()).await;
+    }
 }
 
 struct Dialler<S: Stream> {
@@ -77,13 +80,14 @@ impl<S: Stream> Dialler<S> {
             if let Err(violation) = self.state.on_received(frame.kind()) {
                 return violation.into();
             }
-            // Nothing else is permitted on an idle outward link.
-            let Frame::Dial(dial) = frame else { continue };
-            let outcome = self.carry(&dial).await;
+            // Nothing but a heartbeat and a call is permitted on an idle outward link.
+            let outcome = match frame {
+                Frame::Dial(dial) => self.carry(&dial).await,
+                _ => heartbeat::answer(&mut self.link, &mut self.state).await,
+            };
             if let Err(error) = outcome {
                 return error;
             }
-            self.around.board.tell(Event::LinkFree(self.id)).await;
         }
     }
 
@@ -124,7 +128,9 @@ impl<S: Stream> Dialler<S> {
             }
         }
         self.around.board.tell(Event::DialEnded(self.id)).await;
-        settle(&mut self.link, &mut self.state).await
+        settle(&mut self.link, &mut self.state).await?;
+        self.around.board.tell(Event::LinkFree(self.id)).await;
+        Ok(())
     }
 
     async fn join(&mut self, record: &OutwardCall, reached: Reached, early: &[u8]) {
@@ -133,7 +139,7 @@ impl<S: Stream> Dialler<S> {
         self.link.writer.queue(&Frame::Connected { call: record.id, partner });
         self.state.on_sent(Kind::Connected);
         let times = *self.around.times.borrow().as_ref();
-        let stop = self.around.stopped();
+        let stop = pin!(self.around.stopped());
         let times = (times.step, times.join);
         let joined = join_late(reached.socket, early, &mut self.link, &mut self.state, times, stop).await;
         record.log_joined(Side::Partner, partner, setup, &joined);

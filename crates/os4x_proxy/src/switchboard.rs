@@ -17,7 +17,7 @@ use relay::{Either, JoinLimits, race};
 use seal::Authorized;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use wire::proxy_side::{ArrivalDenied, LinkDenied, ProxySettings, ProxySide};
 use wire::{
     CallId, CallToken, Frame, Hello, LinkId, Millis, Name, PeerKey, RejectReason, SessionId, Welcome, limits,
@@ -271,6 +271,7 @@ impl Board {
             Opening::Outward => self.machine.on_outward(link, key, session),
         };
         if admitted.is_ok() {
+            debug!(%link, %session, outward = opening.is_outward(), "link stands");
             self.links.insert(link, orders);
         }
         // A link that has gone meanwhile drops its end of the orders, which is noticed when one is given.

@@ -1,8 +1,9 @@
 //! One link to the proxy, which carries call after call.
 
+use std::pin::Pin;
 use std::time::Duration;
 
-use relay::{Either, LinkError, race};
+use relay::{Either, LinkError, heartbeat, race};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
@@ -21,25 +22,26 @@ pub(crate) type Reached = oneshot::Receiver<Result<TcpStream, Unreached>>;
 
 /// Opens a link and serves it until one of the two sides ends it. `closed` is ready when it is to be closed as
 /// soon as it is on standby.
-pub(crate) async fn serve(
+pub(crate) fn serve(
     id: LinkId,
     purpose: Purpose,
     announced: Option<(Call, Reached)>,
     session: Session,
     around: Surroundings,
     mut closed: oneshot::Receiver<()>,
-) {
+) -> impl Future<Output = ()> {
     // In a place of its own, so that the link does not carry the room for its handshake along for its life.
-    let opened = Box::pin(open(id, purpose, announced, &session, &around)).await;
-    let Some((mut link, mut state, claimed)) = opened else { return };
-    let mut carrier = Carrier { id, session, around, claimed };
-    let reason = carrier.serve(&mut link, &mut state, &mut closed).await;
-    debug!(link = %id, %reason, "link ends");
-    let claimed = carrier.claimed.take().map(|(call, _)| call);
-    carrier.session.tell(Event::LinkLost(id, claimed)).await;
-    let step = carrier.around.config().step;
-    // A goodbye for a proxy that is still there.
-    let _ = timeout(step, link.writer.close()).await;
+    let opening = Box::pin(Carrier::open(id, purpose, announced, session, around));
+    async move {
+        let Some(mut carrier) = opening.await else { return };
+        let reason = carrier.serve(&mut closed).await;
+        debug!(link = %id, %reason, "link ends");
+        let claimed = carrier.claimed.take().map(|(call, _)| call);
+        carrier.session.tell(Event::LinkLost(id, claimed)).await;
+        let step = carrier.around.config().step;
+        // A goodbye for a proxy that is still there.
+        let _ = timeout(step, carrier.link.writer.close()).await;
+    }
 }
 
 async fn open(
@@ -64,6 +66,9 @@ async fn open(
         },
     }
 }
+
+/// A target that is being reached, in a place of its own: what is handed to a future stays in it, used up or not.
+type Target = Pin<Box<dyn Future<Output = Result<TcpStream, Unreached>> + Send>>;
 
 /// A link that is open, where it stands, and what it has claimed.
 type Opened = Option<(ProxyLink, LinkState, Option<(Call, Reached)>)>;
@@ -135,76 +140,106 @@ async fn open_to_claim(
     Some((link, LinkState::claiming(), Some((announced, reached))))
 }
 
+/// What comes on a link that waits.
+enum Heard {
+    Offer(Call),
+    Gone,
+    Heartbeat,
+}
+
+/// A link that is open.
 struct Carrier {
     id: LinkId,
+    link: ProxyLink,
+    state: LinkState,
     session: Session,
     around: Surroundings,
     claimed: Option<(Call, Reached)>,
 }
 
 impl Carrier {
+    async fn open(
+        id: LinkId,
+        purpose: Purpose,
+        announced: Option<(Call, Reached)>,
+        session: Session,
+        around: Surroundings,
+    ) -> Option<Box<Self>> {
+        let (link, state, claimed) = open(id, purpose, announced, &session, &around).await?;
+        Some(Box::new(Self { id, link, state, session, around, claimed }))
+    }
+
     /// Carries calls until the link is of no more use.
-    async fn serve(
-        &mut self,
-        link: &mut ProxyLink,
-        state: &mut LinkState,
-        closed: &mut oneshot::Receiver<()>,
-    ) -> LinkError {
+    async fn serve(&mut self, closed: &mut oneshot::Receiver<()>) -> LinkError {
         loop {
-            let frame = match race(self.receive(link), &mut *closed).await {
+            let frame = match race(self.receive(), &mut *closed).await {
                 Either::Left(Ok(frame)) => frame,
                 Either::Left(Err(error)) => return error,
                 Either::Right(_) => return LinkError::Closed,
             };
-            if let Err(violation) = state.on_received(frame.kind()) {
-                return violation.into();
-            }
-            let outcome = match frame {
-                Frame::Offer { call, listener, partner } => {
-                    let call = Call { id: call, listener, partner, arrived: Instant::now() };
-                    self.take(link, state, call).await
-                }
-                Frame::Gone(_) => {
-                    self.claimed = None;
-                    Ok(())
-                }
-                other => {
-                    return Violation { state: State::ClientStandby, kind: other.kind() }.into();
-                }
+            // A frame has room for the largest of its kind, and is of no more use here.
+            let call = match self.understand(frame) {
+                Ok(Heard::Offer(call)) => Some(call),
+                Ok(Heard::Gone) => None,
+                Ok(Heard::Heartbeat) => match heartbeat::answer(&mut self.link, &mut self.state).await {
+                    Ok(()) => {
+                        self.session.tell(Event::LinkHeard(self.id)).await;
+                        continue;
+                    }
+                    Err(error) => return error,
+                },
+                Err(violation) => return violation.into(),
             };
-            if let Err(error) = outcome {
+            if let Some(mut call) = call
+                && let Err(error) = self.take(&mut call).await
+            {
                 return error;
             }
             self.session.tell(Event::LinkFree(self.id)).await;
         }
     }
 
-    /// Waits for the next frame; for the answer to a claim not for ever.
-    async fn receive(&self, link: &mut ProxyLink) -> Result<Frame, LinkError> {
-        if self.claimed.is_none() {
-            return link.receive().await;
+    fn understand(&mut self, frame: Frame) -> Result<Heard, Violation> {
+        self.state.on_received(frame.kind())?;
+        match frame {
+            Frame::Offer { call, listener, partner } => {
+                Ok(Heard::Offer(Call { id: call, listener, partner, arrived: Instant::now() }))
+            }
+            Frame::Gone(_) => {
+                self.claimed = None;
+                Ok(Heard::Gone)
+            }
+            Frame::Heartbeat => Ok(Heard::Heartbeat),
+            other => Err(Violation { state: State::ClientStandby, kind: other.kind() }),
         }
-        let answer = timeout(Duration::from_millis(CLAIM_ANSWER_MS), link.receive()).await;
-        answer.unwrap_or_else(|_| Err(LinkError::Broken(std::io::ErrorKind::TimedOut.into())))
     }
 
-    async fn take(
-        &mut self,
-        link: &mut ProxyLink,
-        state: &mut LinkState,
-        call: Call,
-    ) -> Result<(), LinkError> {
+    /// Waits for the next frame; for the answer to a claim not for ever.
+    async fn receive(&mut self) -> Result<Frame, LinkError> {
+        if self.claimed.is_none() {
+            return self.link.receive().await;
+        }
+        let answer = timeout(Duration::from_millis(CLAIM_ANSWER_MS), self.link.receive()).await;
+        answer.unwrap_or_else(|_| Err(LinkError::silence()))
+    }
+
+    /// Carries a call that was offered.
+    async fn take(&mut self, call: &mut Call) -> Result<(), LinkError> {
+        let target = self.target_of(call).await;
+        carry(&mut self.link, &mut self.state, call, target, &self.around).await
+    }
+
+    /// The target of a call, which is reached already if the call was announced: then it is that call.
+    async fn target_of(&mut self, call: &mut Call) -> Target {
         match self.claimed.take() {
             Some((announced, reached)) if announced.id == call.id => {
                 let lost = || (wire::RefuseReason::Draining, String::from("the call was stopped"));
-                let target = Box::pin(async { reached.await.unwrap_or_else(|_| Err(lost())) });
-                carry(link, state, announced, target, &self.around).await
+                *call = announced;
+                Box::pin(async move { reached.await.unwrap_or_else(|_| Err(lost())) })
             }
             _ => {
                 self.session.tell(Event::LinkBusy(self.id)).await;
-                // Both are boxed: what is handed to a future stays in it, used up or not.
-                let target = Box::pin(reach(call.listener, self.around.clone()));
-                carry(link, state, call, target, &self.around).await
+                Box::pin(reach(call.listener, self.around.clone()))
             }
         }
     }

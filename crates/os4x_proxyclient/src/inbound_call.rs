@@ -1,6 +1,7 @@
 //! One call from a partner: reach the target, answer the offer, join.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 
 use relay::call_event::{CallEvent, CallResult, Direction, Ender, Side, verdict};
 use relay::callee::{Outcome, join_late, wait_for};
@@ -52,7 +53,7 @@ pub(crate) async fn reach(listener: Name, around: Surroundings) -> Result<TcpStr
 pub(crate) async fn carry<S: Stream>(
     link: &mut Link<S>,
     state: &mut LinkState,
-    call: Call,
+    call: &Call,
     target: impl Future<Output = Result<TcpStream, Unreached>>,
     around: &Surroundings,
 ) -> Result<(), LinkError> {
@@ -68,16 +69,16 @@ pub(crate) async fn carry<S: Stream>(
         Outcome::Unreached((reason, words)) => {
             link.writer.queue(&Frame::Refuse(call.id, reason));
             state.on_sent(Kind::Refuse);
-            log_unjoined(call, around, CallResult::Refused, Ender::Target, &words);
+            log_unjoined(*call, around, CallResult::Refused, Ender::Target, &words);
         }
         Outcome::GivenUp => {
             abort(link, state, AbortReason::Answer);
             let words = "the partner left, or its patience was over, before the target was reached";
-            log_unjoined(call, around, CallResult::Aborted, Ender::Partner, words);
+            log_unjoined(*call, around, CallResult::Aborted, Ender::Partner, words);
         }
         Outcome::LinkDead(error) => {
             let words = format!("the link ended before the target was reached: {error}");
-            log_unjoined(call, around, CallResult::Aborted, Ender::Tunnel, &words);
+            log_unjoined(*call, around, CallResult::Aborted, Ender::Tunnel, &words);
             return Err(error);
         }
     }
@@ -87,7 +88,7 @@ pub(crate) async fn carry<S: Stream>(
 async fn run<S: Stream>(
     link: &mut Link<S>,
     state: &mut LinkState,
-    call: Call,
+    call: &Call,
     socket: TcpStream,
     early: &[u8],
     around: &Surroundings,
@@ -95,7 +96,8 @@ async fn run<S: Stream>(
     let setup = call.arrived.elapsed();
     let config = around.config();
     let times = (config.step, config.join);
-    let joined = join_late(socket, early, link, state, times, around.stopped()).await;
+    let stop = pin!(around.stopped());
+    let joined = join_late(socket, early, link, state, times, stop).await;
     let Joined { from_socket, to_socket, .. } = joined;
     let (result, ended_by, reason) = verdict(&joined, Side::Target);
     let target = target_text(call.listener, around);

@@ -1,6 +1,7 @@
 //! One call of a station: hear whom it wants, have a proxy dial, join.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -174,7 +175,7 @@ impl Call {
     async fn run(mut self, destination: Destination, config: &Config) {
         // In a place of its own, so that a call that stands for hours does not keep the room for its beginning.
         match Box::pin(self.connect(destination, config)).await {
-            Outcome::Connected(lease, partner) => self.join(*lease, partner, config).await,
+            Outcome::Connected(lease, partner) => self.join(lease, partner, config).await,
             Outcome::Failed(failure, partner, words) => {
                 let (result, ended_by) = match failure {
                     Failure::Reason(reason) => verdict_on(reason),
@@ -232,14 +233,14 @@ impl Call {
         for _ in 0..LINKS_TRIED_MAX {
             let lent = race(session.lend(self.record.id), race(self.caller.failed(), sleep_until(deadline)));
             let mut lease = match lent.await {
-                Either::Left(lease) => lease?,
+                Either::Left(lease) => Box::new(lease?),
                 Either::Right(Either::Left(())) => return Some(Outcome::Left),
                 Either::Right(Either::Right(())) => return Some(Outcome::failed(FailReason::TimedOut, None)),
             };
             let (outcome, farewell) =
                 match self.caller.offer(&mut lease.link, &mut lease.state, dial, deadline).await {
                     Answer::Accepted(Frame::Connected { partner, .. }) => {
-                        return Some(Outcome::Connected(Box::new(lease), partner));
+                        return Some(Outcome::Connected(lease, partner));
                     }
                     Answer::Refused(Frame::Failed { reason, partner, .. }) => {
                         (Outcome::failed(reason, partner), AbortReason::Answer)
@@ -264,7 +265,7 @@ impl Call {
         None
     }
 
-    async fn join(mut self, mut lease: Lease, partner: SocketAddr, config: &Config) {
+    async fn join(mut self, mut lease: Box<Lease>, partner: SocketAddr, config: &Config) {
         let setup = self.record.arrived.elapsed();
         let reply = self.front.as_ref().map(Front::connected).unwrap_or_default();
         let told = timeout(config.step, self.caller.socket.write_all(&reply)).await;
@@ -275,7 +276,7 @@ impl Call {
             socket::reset(self.caller.socket);
             return finish(lease).await;
         }
-        let stop = self.exits.stopped();
+        let stop = pin!(self.exits.stopped());
         let socket = self.caller.socket;
         socket::reset_on_close(&socket, true);
         let mut joined =
@@ -287,7 +288,7 @@ impl Call {
 }
 
 /// Waits until both ends have closed the call on a link, and gives it back.
-async fn finish(mut lease: Lease) {
+async fn finish(mut lease: Box<Lease>) {
     match settle(&mut lease.link, &mut lease.state).await {
         Ok(()) => lease.give_back(),
         Err(error) => debug!(%error, "an outward link is given up"),

@@ -1,16 +1,27 @@
 //! One link for calls of stations: it waits, is lent to one call after another, and comes back.
 
-use relay::{Either, LinkError, race};
+use relay::{Either, LinkError, heartbeat, race};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::debug;
-use wire::{Frame, LinkId, LinkState, Role, SessionId, Violation};
+use wire::{Frame, LinkId, LinkState, Role, SessionId};
 
 use crate::session::{Event, Session};
 use crate::surroundings::{ProxyLink, Surroundings};
 
 /// Where a link goes that is lent to a call.
 pub(crate) type Borrower = oneshot::Sender<Lease>;
+
+/// What a link is told.
+pub(crate) enum OutwardOrder {
+    /// Go to a call.
+    Lend(Borrower),
+    /// Say that this end lives, and expect the same.
+    Probe,
+}
+
+/// Orders that may wait for a link: a heartbeat, and a call.
+pub(crate) const ORDERS_MAX: usize = 2;
 
 /// A link that is lent to a call. One that is not given back is given up.
 pub(crate) struct Lease {
@@ -29,13 +40,14 @@ impl Lease {
     }
 }
 
-/// Opens a link and keeps it until one of the two sides ends it. When `borrowers` ends it is closed as soon as it is back.
+/// Opens a link and keeps it until one of the two sides ends it. When `orders` ends it is closed as soon as
+/// it is back.
 pub(crate) async fn serve(
     id: LinkId,
     session_id: SessionId,
     session: Session,
     around: Surroundings,
-    mut borrowers: mpsc::Receiver<Borrower>,
+    mut orders: mpsc::Receiver<OutwardOrder>,
 ) {
     let opened = async {
         let mut link = around.dial().await.map_err(|error| around.explain(&error))?;
@@ -51,7 +63,7 @@ pub(crate) async fn serve(
         }
     };
     session.tell(Event::LinkOutward(id)).await;
-    let (reason, link) = keep(id, link, &session, &mut borrowers).await;
+    let (reason, link) = keep(id, link, &session, &mut orders).await;
     debug!(link = %id, reason, "outward link ends");
     session.tell(Event::LinkLost(id, None)).await;
     if let Some(mut link) = link {
@@ -65,17 +77,22 @@ async fn keep(
     id: LinkId,
     link: ProxyLink,
     session: &Session,
-    borrowers: &mut mpsc::Receiver<Borrower>,
+    orders: &mut mpsc::Receiver<OutwardOrder>,
 ) -> (String, Option<ProxyLink>) {
     let (mut link, mut state) = (link, LinkState::outward(Role::Client));
     loop {
-        let borrower = match race(borrowers.recv(), link.receive()).await {
-            Either::Left(Some(borrower)) => borrower,
+        let borrower = match race(orders.recv(), link.receive()).await {
+            Either::Left(Some(OutwardOrder::Lend(borrower))) => borrower,
+            Either::Left(Some(OutwardOrder::Probe)) => match heartbeat::probe(&mut link, &mut state).await {
+                Ok(()) => continue,
+                Err(error) => return (error.to_string(), Some(link)),
+            },
             Either::Left(None) => return (LinkError::Closed.to_string(), Some(link)),
-            Either::Right(Ok(frame)) => {
-                let violation = state.on_received(frame.kind()).err();
-                return (violation.as_ref().map(Violation::to_string).unwrap_or_default(), Some(link));
-            }
+            // Nothing is permitted here but the answer to a heartbeat.
+            Either::Right(Ok(frame)) => match state.on_received(frame.kind()) {
+                Ok(()) => continue,
+                Err(violation) => return (violation.to_string(), Some(link)),
+            },
             Either::Right(Err(error)) => return (error.to_string(), Some(link)),
         };
         let (back, returned) = oneshot::channel();

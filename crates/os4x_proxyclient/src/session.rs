@@ -21,7 +21,7 @@ use wire::{CallId, Frame, LinkId, Millis, Name, SessionId, Target, limits};
 use crate::call_link::{self, Reached};
 use crate::control;
 use crate::inbound_call::{Call, Unreached, log_unjoined, reach};
-use crate::outward_link::Borrower;
+use crate::outward_link::{Borrower, OutwardOrder};
 use crate::surroundings::{Config, Surroundings};
 
 /// Events that may wait for a session. Every call makes about three.
@@ -55,6 +55,8 @@ pub(crate) enum Event {
     LinkBusy(LinkId),
     /// The call on a link is over in both directions.
     LinkFree(LinkId),
+    /// A heartbeat of the proxy has come on a link on standby.
+    LinkHeard(LinkId),
     /// A link has ended; the call that it had claimed without having been answered.
     LinkLost(LinkId, Option<Call>),
     /// The target of an announced call is not there, and its link is not open yet.
@@ -139,7 +141,7 @@ struct Keeper {
     /// Dropping one closes the link as soon as it is on standby.
     links: HashMap<LinkId, oneshot::Sender<()>>,
     /// Links for calls of stations; likewise.
-    outward: HashMap<LinkId, mpsc::Sender<Borrower>>,
+    outward: HashMap<LinkId, mpsc::Sender<OutwardOrder>>,
     /// Calls of stations that wait for a link.
     borrowers: HashMap<CallId, Borrower>,
     /// Calls whose target is being reached and whose link has not been opened yet.
@@ -212,7 +214,7 @@ impl Keeper {
                 self.machine.on_lost(now);
             }
             Event::Dialled(..) | Event::Frame(..) | Event::Lost(..) | Event::End => {}
-            Event::LinkStandby(link) => self.machine.on_link_standby(link),
+            Event::LinkStandby(link) => self.machine.on_link_standby(now, link),
             Event::Claiming(link, call, answer) => self.on_claiming(link, call, answer),
             Event::LinkFailed(link, call) => {
                 self.links.remove(&link);
@@ -223,13 +225,14 @@ impl Keeper {
                     log_unjoined(call, &self.around, CallResult::Refused, Ender::Tunnel, reason);
                 }
             }
-            Event::LinkOutward(link) => self.machine.on_link_outward(link),
+            Event::LinkOutward(link) => self.machine.on_link_outward(now, link),
             Event::LinkWanted(call, borrower) => {
                 self.borrowers.insert(call, borrower);
                 self.machine.on_link_wanted(now, call);
             }
             Event::LinkBusy(link) => self.machine.on_link_busy(now, link),
-            Event::LinkFree(link) => self.machine.on_link_free(link),
+            Event::LinkFree(link) => self.machine.on_link_free(now, link),
+            Event::LinkHeard(link) => self.machine.on_link_heard(now, link),
             Event::LinkLost(link, claimed) => {
                 self.links.remove(&link);
                 self.outward.remove(&link);
@@ -276,6 +279,11 @@ impl Keeper {
                     self.links.remove(&link);
                     self.outward.remove(&link);
                 }
+                Action::LinkSilent(link) => {
+                    debug!(%link, "nothing was heard on a link on standby for too long");
+                    self.links.remove(&link);
+                }
+                Action::Probe(link) => self.probe(link),
                 Action::Lend(link, call) => self.lend(link, call),
                 // Whoever waits learns it by this.
                 Action::NoLink(call) => drop(self.borrowers.remove(&call)),

@@ -12,7 +12,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::race::{Race, race};
+use crate::link::LinkError;
+use crate::race::{Either, Race, race};
 
 /// A timer that is made when it is first needed, and kept.
 #[derive(Default)]
@@ -42,6 +43,14 @@ impl Alarm {
     /// What a future gives before `until` has passed.
     pub fn within<F: Future>(&mut self, until: Instant, future: F) -> Race<F, impl Future<Output = ()>> {
         race(future, self.wait(until))
+    }
+}
+
+/// What came of a wait [within](Alarm::within) a time: a link that lets it pass is dead.
+pub(crate) fn or_silence<T>(outcome: Either<Result<T, LinkError>, ()>) -> Result<T, LinkError> {
+    match outcome {
+        Either::Left(outcome) => outcome,
+        Either::Right(()) => Err(LinkError::silence()),
     }
 }
 

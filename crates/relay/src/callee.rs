@@ -80,7 +80,7 @@ pub async fn join_late<S: Stream>(
     link: &mut Link<S>,
     state: &mut LinkState,
     (step, limits): (Duration, JoinLimits),
-    stop: impl Future<Output = ()>,
+    stop: impl Future<Output = ()> + Unpin,
 ) -> Joined {
     let handed_over = link.alarm.within(Instant::now() + step, socket.write_all(early)).await;
     let mut joined = match handed_over {

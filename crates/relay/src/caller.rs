@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use wire::limits::{FRAME_HEADER_BYTES, OFFER_SIGN_MS};
 use wire::{Frame, Kind, LinkState, Violation};
 
+use crate::alarm::or_silence;
 use crate::buffer::Buffer;
 use crate::join::read_socket;
 use crate::link::{Incoming, Link, LinkError, LinkWriter};
@@ -78,7 +79,7 @@ impl Caller {
         let first_sign_by = Instant::now() + Duration::from_millis(OFFER_SIGN_MS);
         let Link { reader, writer, alarm } = link;
         let opened = alarm.within(first_sign_by, self.open(writer, state, opening)).await;
-        if let Err(error) = sent(opened) {
+        if let Err(error) = or_silence(opened) {
             return Answer::LinkDead(error);
         }
         let mut sign_by = Some(first_sign_by);
@@ -89,8 +90,9 @@ impl Caller {
             let from_caller = race(self.says(room), alarm.wait(until));
             match race(reader.next(), from_caller).await {
                 Either::Left(Ok(Incoming::Frame(frame))) => match on_answer(state, frame) {
-                    Ok(Some(answer)) => return answer,
-                    Ok(None) => sign_by = None,
+                    Ok(Heard::Answer(answer)) => return answer,
+                    Ok(Heard::Ringing) => sign_by = None,
+                    Ok(Heard::Heartbeat) => {}
                     Err(violation) => return Answer::LinkDead(violation.into()),
                 },
                 Either::Left(Ok(Incoming::Payload(bytes))) => {
@@ -101,7 +103,7 @@ impl Caller {
                 Either::Right(Either::Left(Said::Bytes(buffer, count))) => {
                     state.on_payload_sent(count);
                     writer.queue_payload(buffer, count);
-                    if let Err(error) = sent(alarm.within(until, writer.flush()).await) {
+                    if let Err(error) = or_silence(alarm.within(until, writer.flush()).await) {
                         return Answer::LinkDead(error);
                     }
                 }
@@ -162,20 +164,22 @@ enum Said {
     Failed,
 }
 
-/// `None` is a sign of life without an answer.
-fn on_answer(state: &mut LinkState, frame: Frame) -> Result<Option<Answer>, Violation> {
-    state.on_received(frame.kind())?;
-    Ok(match frame.kind() {
-        Kind::Accept | Kind::Connected => Some(Answer::Accepted(frame)),
-        Kind::Refuse | Kind::Failed => Some(Answer::Refused(frame)),
-        _ => None,
-    })
+/// What the other end says after an offer.
+enum Heard {
+    /// Its answer.
+    Answer(Answer),
+    /// A sign that it knows of the call.
+    Ringing,
+    /// The answer to a heartbeat that the offer has overtaken, and no sign that the offer has arrived.
+    Heartbeat,
 }
 
-/// What came of sending. A link that takes nothing for so long is dead.
-fn sent(outcome: Either<Result<(), LinkError>, ()>) -> Result<(), LinkError> {
-    match outcome {
-        Either::Left(outcome) => outcome,
-        Either::Right(()) => Err(LinkError::silence()),
-    }
+fn on_answer(state: &mut LinkState, frame: Frame) -> Result<Heard, Violation> {
+    state.on_received(frame.kind())?;
+    Ok(match frame.kind() {
+        Kind::Accept | Kind::Connected => Heard::Answer(Answer::Accepted(frame)),
+        Kind::Refuse | Kind::Failed => Heard::Answer(Answer::Refused(frame)),
+        Kind::Heartbeat => Heard::Heartbeat,
+        _ => Heard::Ringing,
+    })
 }

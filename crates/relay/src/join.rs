@@ -7,11 +7,12 @@
 
 mod bare;
 mod call;
+mod shared;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
@@ -21,12 +22,14 @@ use tokio::time::Instant;
 use wire::limits::{DATA_BYTES_MAX, FRAME_HEADER_BYTES, SETTLE_MS};
 use wire::{AbortReason, Frame, LinkState};
 
+use crate::alarm::or_silence;
 use crate::buffer::Buffer;
 use crate::link::{Incoming, Link, LinkError};
-use crate::race::{Either, both};
+use crate::race::both;
 use crate::socket::{reset, reset_on_close};
 use crate::stream::Stream;
-use call::{Call, Pumps, Shared};
+use call::{Call, Pumps};
+use shared::Shared;
 
 /// How long a call may be silent.
 #[derive(Clone, Copy, Debug)]
@@ -108,14 +111,13 @@ pub async fn join<S: Stream>(
     link: &mut Link<S>,
     state: &mut LinkState,
     limits: JoinLimits,
-    stop: impl Future<Output = ()>,
+    stop: impl Future<Output = ()> + Unpin,
 ) -> Joined {
-    let mut socket = socket;
+    let (mut socket, mut stop) = (socket, stop);
     let call = Call::new(*state, limits, begun);
     let mut pumps = Pumps::default();
-    let mut stop = pin!(stop);
     // Each in a place of its own: what a call needs under the seal goes away with it.
-    let end = Box::pin(call.run(&mut socket, link, &mut pumps, stop.as_mut())).await;
+    let end = Box::pin(call.run(&mut socket, link, &mut pumps, &mut stop)).await;
     let end = match end {
         Some(end) => end,
         None => Box::pin(call.run_bare(&mut socket, link, &mut pumps, stop)).await,
@@ -181,10 +183,7 @@ pub async fn settle<S: Stream>(link: &mut Link<S>, state: &mut LinkState) -> Res
     };
     let settled = both(discard, writer.flush());
     let until = Instant::now() + Duration::from_millis(SETTLE_MS);
-    match alarm.within(until, settled).await {
-        Either::Left(settled) => settled,
-        Either::Right(()) => Err(LinkError::silence()),
-    }
+    or_silence(alarm.within(until, settled).await)
 }
 
 /// Reads from a socket into a buffer that is held only while there is something to read. The payload begins at

@@ -5,6 +5,7 @@
 //! * [`call_event`]: what the log says of a call.
 //! * [`beginning`]: whether a caller begins with TLS.
 //! * [`caller`], [`callee`]: the two ends of a link while a call is set up on it.
+//! * [`heartbeat`]: links without a call are proved alive.
 //! * [`connect()`]: names, both families, one deadline.
 //! * [`socket`]: the options of every socket, and how one is reset.
 //! * [`stream`]: what lies between the daemons, a sealed connection.
@@ -21,6 +22,7 @@ pub mod call_event;
 pub mod callee;
 pub mod caller;
 pub mod connect;
+pub mod heartbeat;
 pub mod join;
 pub mod link;
 mod pump;

@@ -90,7 +90,8 @@ impl Pump {
             // It is not empty, so that what does not leave finds no room.
             match held.drain(to) {
                 Ok(count) => moved(count),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => room(from, to).await?,
+                // In a place of its own, so that a call that is idle has no room for it.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Box::pin(room(from, to)).await?,
                 Err(error) => return Err(Failed::To(error)),
             }
         }

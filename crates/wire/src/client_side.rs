@@ -51,6 +51,11 @@ pub enum Action {
     OpenLink(LinkId, Purpose),
     /// Close a link on standby, or an outward one without a call.
     CloseLink(LinkId),
+    /// Close a link on standby on which nothing was heard for too long.
+    LinkSilent(LinkId),
+    /// Send a heartbeat on an outward link without a call. One whose last heartbeat is still unanswered is
+    /// dead, and ends.
+    Probe(LinkId),
     /// Give an outward link to the call of a station that waits for one; report `on_link_free` or `on_link_lost`.
     Lend(LinkId, CallId),
     /// There is no link for the call of a station.
@@ -130,7 +135,16 @@ enum Attachment {
     Down { dial_at: Millis },
     Dialling { until: Millis },
     Greeting { until: Millis },
-    Attached { session: SessionId, since: Millis, lost_at: Millis, heartbeat_ms: u64, heartbeat_at: Millis },
+    Attached { session: SessionId, since: Millis, lost_at: Millis, pulse: Pulse },
+}
+
+/// When the next heartbeats are due.
+#[derive(Clone, Copy, Debug)]
+struct Pulse {
+    heartbeat_ms: u64,
+    heartbeat_at: Millis,
+    /// From when on the next heartbeat is sent on the outward links without a call as well.
+    probe_at: Millis,
 }
 
 impl ClientSide {
@@ -163,8 +177,8 @@ impl ClientSide {
             Attachment::Down { .. } if self.draining => None,
             Attachment::Down { dial_at } => Some(dial_at),
             Attachment::Dialling { until } | Attachment::Greeting { until } => Some(until),
-            Attachment::Attached { lost_at, heartbeat_at, .. } => {
-                let soonest = lost_at.min(heartbeat_at);
+            Attachment::Attached { lost_at, pulse, .. } => {
+                let soonest = lost_at.min(pulse.heartbeat_at);
                 let pools = [&self.standby, &self.outward].into_iter().filter_map(Pool::next_deadline);
                 Some(pools.fold(soonest, Millis::min))
             }
@@ -182,13 +196,11 @@ impl ClientSide {
                 self.hang_up(now, Lost::AttachTimedOut);
             }
             Attachment::Attached { lost_at, .. } if lost_at <= now => self.hang_up(now, Lost::Silent),
-            Attachment::Attached { session, heartbeat_ms, ref mut heartbeat_at, .. } => {
-                if *heartbeat_at <= now {
-                    *heartbeat_at = now.plus(heartbeat_ms);
-                    self.actions.push_back(Action::Send(Frame::Heartbeat));
-                }
+            Attachment::Attached { session, .. } => {
+                self.give_up_silent(now);
                 self.refill(now, session);
                 self.shrink(now);
+                self.beat(now);
             }
             _ => {}
         }
@@ -295,20 +307,35 @@ impl ClientSide {
         let silence_ms = u64::from(welcome.silence_ms).clamp(limits::SILENCE_MS_MIN, limits::SILENCE_MS_MAX);
         let heartbeat_ms = silence_ms / limits::HEARTBEATS_PER_SILENCE;
         let session = welcome.session;
+        let (heartbeat_at, probe_at) = (now.plus(heartbeat_ms), now.plus(limits::probe_ms(heartbeat_ms)));
         self.state = Attachment::Attached {
             session,
             since: now,
             lost_at: now.plus(self.settings.silence_ms),
-            heartbeat_ms,
-            heartbeat_at: now.plus(heartbeat_ms),
+            pulse: Pulse { heartbeat_ms, heartbeat_at, probe_at },
         };
         self.actions.push_back(Action::Attached(session, welcome.listeners));
         if self.draining {
             self.actions.push_back(Action::Send(Frame::Drain));
         }
-        self.standby.begin(now);
-        self.outward.begin(now);
+        let theirs_ms = limits::probe_ms(self.settings.silence_ms / limits::HEARTBEATS_PER_SILENCE);
+        self.standby.begin(now, Some(limits::PROBES_MISSED_MAX * theirs_ms));
+        self.outward.begin(now, None);
         self.refill(now, session);
+    }
+
+    /// Sends heartbeats, if they are due. After everything that may take a link away: that one needs none.
+    fn beat(&mut self, now: Millis) {
+        let Attachment::Attached { pulse, .. } = &mut self.state else { return };
+        if pulse.heartbeat_at > now {
+            return;
+        }
+        pulse.heartbeat_at = now.plus(pulse.heartbeat_ms);
+        self.actions.push_back(Action::Send(Frame::Heartbeat));
+        if pulse.probe_at <= now {
+            pulse.probe_at = now.plus(limits::probe_ms(pulse.heartbeat_ms));
+            self.actions.extend(self.outward.idle_links().map(Action::Probe));
+        }
     }
 
     fn hang_up(&mut self, now: Millis, why: Lost) {

@@ -3,7 +3,7 @@
 //! Times are milliseconds, sizes are bytes, the rest are counts.
 
 /// The version of the protocol that this build speaks. Both ends must name the same one.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// Bytes before the body of every frame: one of kind, three of length.
 pub const FRAME_HEADER_BYTES: usize = 4;
@@ -68,6 +68,10 @@ pub const SILENCE_MS_MIN: u64 = 500;
 /// Heartbeats that fit into the silence which the peer allows: two may be late or lost.
 pub const HEARTBEATS_PER_SILENCE: u64 = 3;
 
+/// Heartbeats on a link on standby that a client misses before the link is dead: the proxy, which sends them,
+/// has found it dead by then as well.
+pub const PROBES_MISSED_MAX: u64 = 2;
+
 /// The client says `Ringing` when the target has not answered by then.
 pub const RINGING_AFTER_MS: u64 = 500;
 /// Without any sign on a link for so long after an offer, the link is dead and the next one is tried.
@@ -91,6 +95,13 @@ pub const REFILL_PAUSE_MS: u64 = 1_000;
 /// How often a client looks whether it keeps more links on standby than it has needed.
 pub const SHRINK_MS: u64 = 30_000;
 
+/// How often the end of a link at which calls begin sends a heartbeat on it while it has no call, by how
+/// often it sends one on the control link: as often, or as seldom as leaves each of them [`OFFER_SIGN_MS`] to
+/// be answered.
+pub const fn probe_ms(heartbeat_ms: u64) -> u64 {
+    heartbeat_ms * OFFER_SIGN_MS.div_ceil(heartbeat_ms)
+}
+
 /// The silence that a daemon allows its peer on a control link: `-T`, within the bounds above.
 pub fn silence_ms(step_ms: u64) -> u64 {
     step_ms.clamp(SILENCE_MS_MIN, SILENCE_MS_MAX)
@@ -113,4 +124,6 @@ const _: () = assert!(HOST_BYTES_MAX < 256, "counted in one byte");
 const _: () = assert!(HANDSHAKES_PER_ADDRESS_MAX < HANDSHAKES_MAX, "one address cannot use up all");
 const _: () = assert!(RINGING_AFTER_MS * 3 <= OFFER_SIGN_MS, "ringing must have time to travel");
 const _: () = assert!(SILENCE_MS_MIN / HEARTBEATS_PER_SILENCE > 100);
+const _: () =
+    assert!(probe_ms(SILENCE_MS_MIN / HEARTBEATS_PER_SILENCE) >= OFFER_SIGN_MS, "no offer is more patient");
 const _: () = assert!(SILENCE_MS_MIN < SILENCE_MS_MAX && OFFER_SIGN_MS < SILENCE_MS_MAX);

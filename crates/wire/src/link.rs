@@ -12,6 +12,10 @@
 //! `Unseal`, behind which its direction is bare bytes, and the client by its own `Unseal`. A bare direction is ended by
 //! FIN, a call by a reset, and with the call the link is over ([`LinkState::is_spent`]).
 //!
+//! While there is no call the caller sends a `Heartbeat` now and then, and the callee answers each by one.
+//! The caller waits for the answer to one before it sends the next; meanwhile it may begin a call, which the
+//! answer then crosses.
+//!
 //! Both ends keep this state and move it by [`LinkState::on_sent`] and [`LinkState::on_received`]. What a peer
 //! sends out of turn is a [`Violation`]; what this end sends out of turn is a bug of our own and an assert.
 
@@ -69,6 +73,8 @@ pub struct LinkState {
     may_unseal: bool,
     send_unsealed: bool,
     receive_unsealed: bool,
+    /// Whether the caller's last heartbeat is not answered.
+    unanswered: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +102,7 @@ impl LinkState {
             may_unseal: false,
             send_unsealed: false,
             receive_unsealed: false,
+            unanswered: false,
         }
     }
 
@@ -117,6 +124,11 @@ impl LinkState {
     /// Whether the link waits for a call.
     pub fn is_standby(&self) -> bool {
         self.phase == Phase::Standby
+    }
+
+    /// Whether a heartbeat was sent, by the end at which calls begin, and is not answered.
+    pub fn is_unanswered(&self) -> bool {
+        self.unanswered
     }
 
     /// Whether the call on the link has been accepted.
@@ -233,6 +245,10 @@ impl LinkState {
                 self.open(Phase::Offered);
             }
             Kind::Gone => assert!(self.is_caller() && self.is_standby(), "gone in {self:?}"),
+            Kind::Heartbeat => {
+                assert!(self.is_standby() && self.unanswered != self.is_caller(), "heartbeat in {self:?}");
+                self.unanswered = self.is_caller();
+            }
             Kind::Ringing => assert!(answers, "ringing in {self:?}"),
             Kind::Accept | Kind::Connected => {
                 assert!(answers, "{kind:?} in {self:?}");
@@ -266,6 +282,8 @@ impl LinkState {
     /// The peer sent a frame other than `Data`.
     pub fn on_received(&mut self, kind: Kind) -> Result<(), Violation> {
         self.check(kind)?;
+        // To the caller whatever comes is an answer.
+        self.unanswered = !self.is_caller() && kind == Kind::Heartbeat;
         match kind {
             Kind::Offer | Kind::Dial => self.open(Phase::Offered),
             Kind::Gone => self.phase = Phase::Standby,
@@ -284,7 +302,9 @@ impl LinkState {
 
     fn check(&self, kind: Kind) -> Result<(), Violation> {
         let state = self.state();
-        if permitted(state, kind) { Ok(()) } else { Err(Violation { state, kind }) }
+        // A peer that nobody asked whether it lives does not say so: it could do so for ever.
+        let unasked = kind == Kind::Heartbeat && self.is_caller() && !self.unanswered;
+        if permitted(state, kind) && !unasked { Ok(()) } else { Err(Violation { state, kind }) }
     }
 
     fn state(&self) -> State {

@@ -55,22 +55,22 @@ pub enum State {
 pub const TABLE: &[(State, &[Kind])] = &[
     (State::DoorOpened, &[Kind::Hello, Kind::Standby, Kind::Claim, Kind::Outward]),
     (State::ProxySession, &[Kind::Heartbeat, Kind::Ringing, Kind::Refuse, Kind::Targets, Kind::Drain]),
-    (State::ProxyStandby, &[]),
-    (State::ProxyOffered, &[Kind::Ringing, Kind::Accept, Kind::Refuse]),
-    (State::ProxyGivenUp, &[Kind::Ringing, Kind::Accept, Kind::Refuse, Kind::Abort]),
+    (State::ProxyStandby, &[Kind::Heartbeat]),
+    (State::ProxyOffered, &[Kind::Heartbeat, Kind::Ringing, Kind::Accept, Kind::Refuse]),
+    (State::ProxyGivenUp, &[Kind::Heartbeat, Kind::Ringing, Kind::Accept, Kind::Refuse, Kind::Abort]),
     (State::ProxyAccepted, &[Kind::Data, Kind::End, Kind::Abort, Kind::MayUnseal]),
     (State::ProxyUnsealed, &[Kind::Data, Kind::End, Kind::Abort, Kind::Unseal]),
     (State::ClientGreeting, &[Kind::Welcome, Kind::Reject]),
     (State::ClientSession, &[Kind::Heartbeat, Kind::Announce, Kind::Withdraw, Kind::Listeners, Kind::Drain]),
-    (State::ClientStandby, &[Kind::Offer]),
+    (State::ClientStandby, &[Kind::Heartbeat, Kind::Offer]),
     (State::ClientClaiming, &[Kind::Offer, Kind::Gone]),
     (State::ClientOffered, &[Kind::Data, Kind::End, Kind::Abort]),
-    (State::ProxyOutward, &[Kind::Dial]),
+    (State::ProxyOutward, &[Kind::Heartbeat, Kind::Dial]),
     (State::ProxyDialled, &[Kind::Data, Kind::End, Kind::Abort]),
     (State::ProxyConnected, &[Kind::Data, Kind::End, Kind::Abort, Kind::MayUnseal]),
-    (State::ClientOutward, &[]),
-    (State::ClientDialled, &[Kind::Ringing, Kind::Connected, Kind::Failed]),
-    (State::ClientGivenUp, &[Kind::Ringing, Kind::Connected, Kind::Failed, Kind::Abort]),
+    (State::ClientOutward, &[Kind::Heartbeat]),
+    (State::ClientDialled, &[Kind::Heartbeat, Kind::Ringing, Kind::Connected, Kind::Failed]),
+    (State::ClientGivenUp, &[Kind::Heartbeat, Kind::Ringing, Kind::Connected, Kind::Failed, Kind::Abort]),
     (State::ClientConnected, &[Kind::Data, Kind::End, Kind::Abort]),
     (State::ClientPermitted, &[Kind::Data, Kind::End, Kind::Abort, Kind::Unseal]),
     (State::PeerUnsealed, &[]),
@@ -109,5 +109,24 @@ mod tests {
             State::ClientPermitted,
         ];
         assert!(carriers.eq(with_call));
+    }
+
+    #[test]
+    fn no_heartbeat_travels_on_a_link_whose_call_was_answered() {
+        let beating =
+            TABLE.iter().filter(|(_, kinds)| kinds.contains(&Kind::Heartbeat)).map(|(state, _)| *state);
+        let without_answer = [
+            State::ProxySession,
+            State::ProxyStandby,
+            State::ProxyOffered,
+            State::ProxyGivenUp,
+            State::ClientSession,
+            State::ClientStandby,
+            State::ProxyOutward,
+            State::ClientOutward,
+            State::ClientDialled,
+            State::ClientGivenUp,
+        ];
+        assert!(beating.eq(without_answer));
     }
 }

@@ -61,6 +61,8 @@ pub enum Action {
     },
     /// Tell a link that the call it claims is gone; it is on standby afterwards.
     Gone(LinkId, CallId),
+    /// Send a heartbeat on a link on standby. One whose last heartbeat is still unanswered is dead, and ends.
+    Probe(LinkId),
     /// Close a link on standby.
     CloseLink(LinkId),
     /// Close the connection of a parked partner. The call is forgotten already.
@@ -159,6 +161,8 @@ struct Session {
     lost_at: Millis,
     heartbeat_ms: u64,
     heartbeat_at: Millis,
+    /// From when on the next heartbeat is sent on the links on standby as well.
+    probe_at: Millis,
 }
 
 struct Link {
@@ -236,6 +240,7 @@ impl ProxySide {
     pub fn on_tick(&mut self, now: Millis) {
         self.tick_sessions(now);
         self.tick_announced(now);
+        self.tick_heartbeats(now);
     }
 
     /// The daemon is ending: no new sessions, no new calls. Running calls go on.

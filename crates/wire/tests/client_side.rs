@@ -60,6 +60,13 @@ fn opened(side: &mut ClientSide) -> Vec<LinkId> {
     links.collect()
 }
 
+/// The proxy says on the control link and on every link that it lives, and the client looks what is due.
+fn beat(side: &mut ClientSide, now: Millis) {
+    side.on_frame(now, Frame::Heartbeat).unwrap();
+    (0..1_000).for_each(|link| side.on_link_heard(now, LinkId(link)));
+    side.on_tick(now);
+}
+
 fn announce(call: u64, listener: &str) -> Frame {
     let partner: SocketAddr = "192.0.2.1:40000".parse().unwrap();
     Frame::Announce { call: CallId(call), token: CallToken([1; 16]), listener: name(listener), partner }
@@ -155,7 +162,7 @@ fn standby_is_filled_and_what_is_lost_is_replaced_after_a_pause() {
     let mut side = client(0);
     let links = attach(&mut side, START);
     assert_eq!(links.len(), STANDBY_LINKS_MIN);
-    links.iter().for_each(|&link| side.on_link_standby(link));
+    links.iter().for_each(|&link| side.on_link_standby(START, link));
     assert_eq!(side.standby_count(), STANDBY_LINKS_MIN);
     side.on_link_busy(START, links[0]);
     assert_eq!(opened(&mut side).len(), 1, "a link that is used is replaced at once");
@@ -175,16 +182,15 @@ fn what_was_not_needed_for_a_while_is_closed_by_halves() {
         side.on_link_claims(link);
         links.push(link);
     }
-    links.drain(..STANDBY_LINKS_MIN).for_each(|link| side.on_link_standby(link));
-    links.into_iter().for_each(|link| side.on_link_free(link));
+    links.drain(..STANDBY_LINKS_MIN).for_each(|link| side.on_link_standby(START, link));
+    links.into_iter().for_each(|link| side.on_link_free(START, link));
     let closed = actions(&mut side).len();
     assert_eq!((side.standby_count(), closed), (STANDBY_LINKS_MAX, 202 - STANDBY_LINKS_MAX));
     let mut counts = Vec::new();
     let mut now = START;
     for _ in 0..9 {
         now = now.plus(SHRINK_MS);
-        side.on_frame(now, Frame::Heartbeat).unwrap();
-        side.on_tick(now);
+        beat(&mut side, now);
         actions(&mut side);
         counts.push(side.standby_count());
     }
@@ -200,7 +206,7 @@ fn calls_that_keep_their_links_have_more_of_them_kept_ready() {
     let mut kept = Vec::new();
     for _ in 0..4 {
         for link in opening.drain(..) {
-            side.on_link_standby(link);
+            side.on_link_standby(START, link);
             ready.push(link);
         }
         kept.push(ready.len());
@@ -214,10 +220,9 @@ fn calls_that_keep_their_links_have_more_of_them_kept_ready() {
     let mut now = START;
     for _ in 0..9 {
         now = now.plus(SHRINK_MS);
-        side.on_frame(now, Frame::Heartbeat).unwrap();
-        side.on_tick(now);
+        beat(&mut side, now);
         for link in opening.drain(..).chain(opened(&mut side)) {
-            side.on_link_standby(link);
+            side.on_link_standby(START, link);
         }
         actions(&mut side);
     }
@@ -232,7 +237,7 @@ fn standby_stays_bounded_when_many_calls_are_withdrawn_at_once() {
     for (call, link) in links.into_iter().enumerate() {
         side.on_frame(START, Frame::Withdraw(CallId(call as u64))).unwrap();
         assert!(!side.on_claiming(link, CallId(call as u64)));
-        side.on_link_standby(link);
+        side.on_link_standby(START, link);
     }
     assert_eq!((side.standby_count(), side.announced_count()), (STANDBY_LINKS_MAX, 0));
 }
@@ -247,7 +252,7 @@ fn a_withdrawn_call_is_forgotten_and_its_link_waits() {
     side.on_frame(START, Frame::Withdraw(CallId(9))).unwrap();
     assert!(actions(&mut side).is_empty());
     assert!(!side.on_claiming(link, CallId(9)));
-    side.on_link_standby(link);
+    side.on_link_standby(START, link);
     assert_eq!(side.standby_count(), 1);
 }
 
@@ -280,7 +285,7 @@ fn a_call_that_cannot_be_taken_is_refused_once() {
 fn a_client_that_drains_takes_and_opens_nothing_more_and_does_not_spin() {
     let mut side = client(0);
     let links = attach(&mut side, START);
-    links.iter().for_each(|&link| side.on_link_standby(link));
+    links.iter().for_each(|&link| side.on_link_standby(START, link));
     side.on_link_lost(START, links[0]);
     side.on_drain();
     actions(&mut side);
@@ -297,7 +302,7 @@ fn a_client_that_drains_takes_and_opens_nothing_more_and_does_not_spin() {
 fn links_of_a_session_that_is_over_close_whenever_they_turn_up() {
     let mut side = client(0);
     let old = attach(&mut side, START);
-    side.on_link_standby(old[0]);
+    side.on_link_standby(START, old[0]);
     let claim = announced(&mut side, START, 1);
     side.on_lost(START);
     let given_up = actions(&mut side);
@@ -305,7 +310,7 @@ fn links_of_a_session_that_is_over_close_whenever_they_turn_up() {
     let now = side.next_deadline().unwrap();
     attach(&mut side, now);
     assert!(!side.on_claiming(claim, CallId(1)));
-    side.on_link_standby(claim);
+    side.on_link_standby(now, claim);
     assert!(matches!(actions(&mut side)[..], [Action::CloseLink(link)] if link == claim));
     side.on_link_failed(now, old[1], None);
     let links = announced(&mut side, now, 2);

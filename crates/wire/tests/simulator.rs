@@ -72,6 +72,9 @@ fn the_checks_see_what_a_daemon_could_do_wrong() {
         (Flaw::KeepsPortsOpen, "ports (true, false)"),
         (Flaw::KeepsSpentLinks, "Idle in LinkState"),
         (Flaw::LosesWhatFollows, "wrong payload"),
+        (Flaw::KeepsDeadLinks, "has been dead since"),
+        (Flaw::AnswersNoHeartbeat, "was taken for dead and lives"),
+        (Flaw::HearsNoHeartbeat, "was taken for dead and lives"),
     ] {
         let faulty = Scenario { flaw: Some(flaw), fault_ms: 300, ..Scenario::all()[7].clone() };
         // A mistake has several traces; one of these runs has to see the plain one.

@@ -21,6 +21,7 @@ impl Board {
                 Action::EndSession(session, why) => self.end_session(session, end_text(why)),
                 Action::Offer { link, call, deadline } => self.offer(link, call, deadline),
                 Action::Gone(link, call) => self.say_gone(link, call),
+                Action::Probe(link) => self.probe(link),
                 // A link whose orders nobody can give any more closes itself.
                 Action::CloseLink(link) => drop(self.links.remove(&link)),
                 Action::ClosePartner(call, failure) => self.close_partner(call, failure),
@@ -71,6 +72,17 @@ impl Board {
         if let Some(orders) = self.links.get(&link) {
             // Where this fails the link has gone, and says so by an event.
             let _ = orders.try_send(LinkOrder::Gone(call));
+        }
+    }
+
+    fn probe(&mut self, link: LinkId) {
+        // What waits already will show whether the link lives, and no order for a call may lose its place to
+        // this one.
+        if let Some(orders) = self.links.get(&link)
+            && orders.capacity() == orders.max_capacity()
+        {
+            // Where this fails the link has gone, and says so by an event.
+            let _ = orders.try_send(LinkOrder::Probe);
         }
     }
 

@@ -24,6 +24,8 @@ pub(crate) enum LinkOrder {
     Offer(Box<Offer>),
     /// The claimed call is gone.
     Gone(CallId),
+    /// Say that this end lives, and expect the same.
+    Probe,
 }
 
 /// A call for a link; see [`wire::proxy_side::Action::Offer`].

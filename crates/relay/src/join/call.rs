@@ -13,9 +13,9 @@ use tracing::debug;
 use wire::limits::{DATA_BYTES_MAX, FRAME_HEADER_BYTES, UNSEAL_AFTER_BYTES};
 use wire::{AbortReason, Frame, LinkState};
 
+use super::shared::Shared;
 use super::{End, EndedBy, JoinLimits, read_socket};
 use crate::alarm::Alarm;
-use crate::beginning::Beginning;
 use crate::link::{Incoming, Link, LinkError, LinkReader, LinkWriter};
 use crate::pump::Pump;
 use crate::race::{Either, both, race};
@@ -27,26 +27,6 @@ enum Due {
     Permission,
     /// This direction leaves it.
     Unsealing,
-}
-
-/// What is known of a call while its two directions run side by side in one task.
-#[derive(Clone, Copy)]
-pub(super) struct Shared {
-    pub(super) state: LinkState,
-    pub(super) from_socket: u64,
-    pub(super) to_socket: u64,
-    pub(super) first_end: Option<EndedBy>,
-    pub(super) socket_failed: bool,
-    pub(super) aborted_by_peer: bool,
-    /// Whether the direction from the socket has left the seal, and is pumped.
-    pub(super) is_bare_outward: bool,
-    /// Whether the direction to the socket is.
-    pub(super) is_bare_inward: bool,
-    /// Whether a byte has moved since the clock was last looked at.
-    has_moved: bool,
-    last_byte: Instant,
-    /// What the caller has said first.
-    beginning: Beginning,
 }
 
 /// One call.
@@ -65,23 +45,7 @@ pub(super) struct Pumps {
 
 impl Call {
     pub(super) fn new(state: LinkState, limits: JoinLimits, begun: &[u8]) -> Self {
-        let mut beginning = Beginning::default();
-        beginning.note(begun);
-        let shared = Shared {
-            state,
-            from_socket: 0,
-            to_socket: 0,
-            // The peer may have ended its direction before the call was joined.
-            first_end: (!state.may_receive()).then_some(EndedBy::Peer),
-            socket_failed: false,
-            aborted_by_peer: false,
-            is_bare_outward: false,
-            is_bare_inward: false,
-            has_moved: false,
-            last_byte: Instant::now(),
-            beginning,
-        };
-        Self { shared: Mutex::new(shared), limits }
+        Self { shared: Mutex::new(Shared::new(state, begun)), limits }
     }
 
     pub(super) fn shared(&self) -> MutexGuard<'_, Shared> {
@@ -100,13 +64,12 @@ impl Call {
         let (mut from_socket, mut to_socket) = socket.split();
         let outward = self.socket_to_link(&mut from_socket, writer, &mut pumps.outward);
         let inward = self.link_to_socket(reader, &mut to_socket, &mut pumps.inward);
-        let is_bare = || {
-            let shared = self.shared();
-            shared.is_bare_outward && shared.is_bare_inward
-        };
-        let all_bare = poll_fn(|_| if is_bare() { Poll::Ready(()) } else { Poll::Pending });
+        let all_bare = poll_fn(|_| match *self.shared() {
+            Shared { is_bare_outward: true, is_bare_inward: true, .. } => Poll::Ready(()),
+            _ => Poll::Pending,
+        });
         match race(self.to_its_end(outward, inward, alarm, stop), all_bare).await {
-            Either::Left(ended) => Some(end_of(ended)),
+            Either::Left(ended) => Some(end_of(&ended)),
             Either::Right(()) => None,
         }
     }
@@ -119,12 +82,11 @@ impl Call {
         pumps: &mut Pumps,
         stop: impl Future<Output = ()>,
     ) -> End {
-        let Link { reader, alarm, .. } = link;
-        let Some(bare) = reader.bare() else { return End::LinkBroken };
+        let Some(bare) = link.reader.bare() else { return End::LinkBroken };
         let (from_socket, mut to_socket) = socket.split();
         let outward = self.socket_to_bare(&from_socket, bare, &mut pumps.outward);
         let inward = self.bare_to_socket(bare, &mut to_socket, &mut pumps.inward);
-        end_of(self.to_its_end(outward, inward, alarm, stop).await)
+        end_of(&self.to_its_end(outward, inward, &mut link.alarm, stop).await)
     }
 
     /// Both directions, and what else may end the call.
@@ -379,13 +341,13 @@ impl Call {
     }
 }
 
-/// By its directions, by silence, or by the wish to stop.
+/// By its directions, by silence, or by a wish.
 type Ended = Either<Result<(), End>, Either<(), ()>>;
 
-fn end_of(ended: Ended) -> End {
+fn end_of(ended: &Ended) -> End {
     match ended {
         Either::Left(Ok(())) => End::Orderly,
-        Either::Left(Err(end)) => end,
+        Either::Left(Err(end)) => *end,
         Either::Right(Either::Left(())) => End::Aborted(AbortReason::Idle),
         Either::Right(Either::Right(())) => End::Aborted(AbortReason::Drain),
     }
@@ -394,12 +356,4 @@ fn end_of(ended: Ended) -> End {
 pub(super) fn link_failure(error: &LinkError) -> End {
     debug!("the link of a call is given up: {error}");
     End::LinkBroken
-}
-
-impl Shared {
-    /// Bytes have come from the socket.
-    pub(super) fn note_read(&mut self, count: usize) {
-        self.from_socket += count as u64;
-        self.has_moved = true;
-    }
 }

@@ -6,7 +6,7 @@ pub(crate) mod stream;
 
 use std::future::{Future, pending};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -255,6 +255,7 @@ pub(crate) fn carry(
     tokio::spawn(async move {
         // As the daemons' sockets are.
         relay::socket::reset_on_close(&socket, true);
+        let stop = pin!(stop);
         let joined = join(socket, &[], &mut side.link, &mut side.state, limits, stop).await;
         let settled = settle(&mut side.link, &mut side.state).await;
         (joined, settled.map(|()| side))

@@ -23,8 +23,8 @@ impl ClientSide {
     }
 
     /// A link is open and has said `Outward`.
-    pub fn on_link_outward(&mut self, link: LinkId) {
-        match self.outward.on_open(link) {
+    pub fn on_link_outward(&mut self, now: Millis, link: LinkId) {
+        match self.outward.on_open(now, link) {
             true => self.serve_wanting(),
             false => self.actions.push_back(Action::CloseLink(link)),
         }

@@ -10,7 +10,7 @@ use crate::limits::{REFILL_PAUSE_MS, SHRINK_MS, STANDBY_GROWN_MAX, STANDBY_LINKS
 #[derive(Default)]
 pub(super) struct Pool {
     /// The most recently used last.
-    idle: Vec<LinkId>,
+    idle: Vec<Idle>,
     opening: BTreeSet<LinkId>,
     busy: BTreeSet<LinkId>,
     /// The fewest links that were idle at once since the last look.
@@ -21,6 +21,16 @@ pub(super) struct Pool {
     ran_dry: bool,
     shrink_at: Option<Millis>,
     refill_at: Option<Millis>,
+    /// After how much silence an idle link is dead, where the peer has to say that it lives.
+    silence_ms: Option<u64>,
+}
+
+/// A link without a call.
+#[derive(Clone, Copy)]
+struct Idle {
+    link: LinkId,
+    /// When something was last heard on it.
+    heard_at: Millis,
 }
 
 impl Pool {
@@ -28,16 +38,24 @@ impl Pool {
         self.idle.len()
     }
 
+    pub(super) fn idle_links(&self) -> impl Iterator<Item = LinkId> {
+        self.idle.iter().map(|idle| idle.link)
+    }
+
     pub(super) fn opening_count(&self) -> usize {
         self.opening.len()
     }
 
     pub(super) fn next_deadline(&self) -> Option<Millis> {
-        self.shrink_at.into_iter().chain(self.refill_at).min()
+        let first_heard = self.idle.iter().map(|idle| idle.heard_at).min();
+        let silent_at = self.silence_ms.and_then(|silence_ms| first_heard.map(|at| at.plus(silence_ms)));
+        self.shrink_at.into_iter().chain(self.refill_at).chain(silent_at).min()
     }
 
-    /// A session begins.
-    pub(super) fn begin(&mut self, now: Millis) {
+    /// A session begins. Idle links on which nothing is heard for `silence_ms` are dead; `None`: whoever owns
+    /// them finds out.
+    pub(super) fn begin(&mut self, now: Millis, silence_ms: Option<u64>) {
+        self.silence_ms = silence_ms;
         self.shrink_at = Some(now.plus(SHRINK_MS));
         self.refill_at = None;
         self.idle_low = 0;
@@ -51,7 +69,7 @@ impl Pool {
         self.busy.clear();
         self.shrink_at = None;
         self.refill_at = None;
-        core::mem::take(&mut self.idle)
+        self.idle.drain(..).map(|idle| idle.link).collect()
     }
 
     pub(super) fn open(&mut self, link: LinkId) {
@@ -70,8 +88,8 @@ impl Pool {
     }
 
     /// A link is open and idle. Returns false if it is one too many.
-    pub(super) fn on_open(&mut self, link: LinkId) -> bool {
-        self.opening.remove(&link) && self.keep(link)
+    pub(super) fn on_open(&mut self, now: Millis, link: LinkId) -> bool {
+        self.opening.remove(&link) && self.keep(now, link)
     }
 
     /// A link is open and busy at once.
@@ -92,14 +110,14 @@ impl Pool {
 
     /// Takes the link that was used last: unused ones stay unused and are noticed.
     pub(super) fn take(&mut self) -> Option<LinkId> {
-        let link = self.idle.pop()?;
+        let link = self.idle.pop()?.link;
         self.note_use(link);
         Some(link)
     }
 
     /// A link has become busy by itself. Returns whether it was idle.
     pub(super) fn on_busy(&mut self, link: LinkId) -> bool {
-        let index = self.idle.iter().rposition(|&other| other == link);
+        let index = self.idle.iter().rposition(|idle| idle.link == link);
         if let Some(index) = index {
             self.idle.remove(index);
             self.note_use(link);
@@ -108,19 +126,33 @@ impl Pool {
     }
 
     /// A busy link is idle again. Returns false if it is one too many.
-    pub(super) fn on_free(&mut self, link: LinkId) -> bool {
-        self.busy.remove(&link) && self.keep(link)
+    pub(super) fn on_free(&mut self, now: Millis, link: LinkId) -> bool {
+        self.busy.remove(&link) && self.keep(now, link)
+    }
+
+    /// Something was heard on an idle link.
+    pub(super) fn on_heard(&mut self, now: Millis, link: LinkId) {
+        self.idle.iter_mut().filter(|idle| idle.link == link).for_each(|idle| idle.heard_at = now);
+    }
+
+    /// The idle links on which nothing was heard for too long. They are lost.
+    pub(super) fn take_silent(&mut self, now: Millis) -> Vec<LinkId> {
+        let Some(silence_ms) = self.silence_ms else { return Vec::new() };
+        let is_silent = |idle: &&Idle| idle.heard_at.plus(silence_ms) <= now;
+        let silent: Vec<LinkId> = self.idle.iter().filter(is_silent).map(|idle| idle.link).collect();
+        silent.iter().for_each(|&link| self.on_lost(now, link));
+        silent
     }
 
     /// A link has ended. One that was idle is replaced after a pause, lest a proxy that closes them makes this end dial
     /// without rest.
     pub(super) fn on_lost(&mut self, now: Millis, link: LinkId) {
-        if self.idle.contains(&link) {
+        if self.idle_links().any(|other| other == link) {
             self.pause(now);
         }
         self.opening.remove(&link);
         self.busy.remove(&link);
-        self.idle.retain(|&other| other != link);
+        self.idle.retain(|idle| idle.link != link);
         self.idle_low = self.idle_low.min(self.idle.len());
     }
 
@@ -144,15 +176,15 @@ impl Pool {
         }
         let surplus = self.idle_low.saturating_sub(self.target(min)).div_ceil(2);
         // The most recently used is taken first, so the oldest are at the front.
-        let unneeded = self.idle.drain(..surplus).collect();
+        let unneeded = self.idle.drain(..surplus).map(|idle| idle.link).collect();
         self.idle_low = self.idle.len();
         unneeded
     }
 
-    fn keep(&mut self, link: LinkId) -> bool {
+    fn keep(&mut self, now: Millis, link: LinkId) -> bool {
         let has_room = self.idle.len() < STANDBY_LINKS_MAX;
         if has_room {
-            self.idle.push(link);
+            self.idle.push(Idle { link, heard_at: now });
         }
         has_room
     }

@@ -14,9 +14,9 @@ use crate::limits::{OUTWARD_LINKS_MIN, STANDBY_LINKS_MIN, STANDBY_OPENING_MAX};
 
 impl ClientSide {
     /// A link is open and has said `Standby`.
-    pub fn on_link_standby(&mut self, link: LinkId) {
+    pub fn on_link_standby(&mut self, now: Millis, link: LinkId) {
         // One that was opened for a call which is over meanwhile may be one too many.
-        if !self.standby.on_open(link) {
+        if !self.standby.on_open(now, link) {
             self.actions.push_back(Action::CloseLink(link));
         }
     }
@@ -49,14 +49,19 @@ impl ClientSide {
     }
 
     /// The call on a link is over in both directions. The link is kept unless there are enough.
-    pub fn on_link_free(&mut self, link: LinkId) {
-        if self.standby.on_free(link) {
+    pub fn on_link_free(&mut self, now: Millis, link: LinkId) {
+        if self.standby.on_free(now, link) {
             return;
         }
-        match self.outward.on_free(link) {
+        match self.outward.on_free(now, link) {
             true => self.serve_wanting(),
             false => self.actions.push_back(Action::CloseLink(link)),
         }
+    }
+
+    /// A heartbeat of the proxy has come on a link on standby, and was answered.
+    pub fn on_link_heard(&mut self, now: Millis, link: LinkId) {
+        self.standby.on_heard(now, link);
     }
 
     /// A link has ended.
@@ -92,6 +97,13 @@ impl ClientSide {
         {
             self.open_outward(session);
         }
+    }
+
+    /// Gives up the links on standby on which the proxy has not said for too long that it lives. Of a link
+    /// that it has found dead itself the proxy has no way to tell this end.
+    pub(super) fn give_up_silent(&mut self, now: Millis) {
+        let silent = self.standby.take_silent(now);
+        self.actions.extend(silent.into_iter().map(Action::LinkSilent));
     }
 
     /// Closes half of the links that were never needed since the last look.

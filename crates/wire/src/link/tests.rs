@@ -88,7 +88,8 @@ fn an_outward_link_is_the_mirror() {
     assert!(proxy.is_standby() && client.is_standby(), "answer and abort have crossed");
     for kind in Kind::ALL {
         assert!({ client }.on_received(kind).is_err(), "{kind:?} to a client's idle outward link");
-        assert_eq!({ proxy }.on_received(kind).is_err(), kind != Kind::Dial, "{kind:?} to the proxy");
+        let may = matches!(kind, Kind::Dial | Kind::Heartbeat);
+        assert_eq!({ proxy }.on_received(kind).is_ok(), may, "{kind:?} to the proxy");
     }
 }
 
@@ -108,7 +109,8 @@ fn what_comes_out_of_turn_is_a_violation() {
     let (mut proxy, mut client) = pair();
     for kind in Kind::ALL {
         assert!(proxy.on_received(kind).is_err(), "{kind:?} to a proxy's link on standby");
-        assert_eq!(client.on_received(kind).is_err(), kind != Kind::Offer, "{kind:?} on standby");
+        let may = matches!(kind, Kind::Offer | Kind::Heartbeat);
+        assert_eq!(client.on_received(kind).is_ok(), may, "{kind:?} on standby");
         client = LinkState::standby(Role::Client);
     }
     proxy.on_sent(Kind::Offer);
@@ -192,4 +194,58 @@ fn a_direction_that_ended_under_the_seal_lets_the_other_leave_it() {
     proxy.on_fin_sent();
     client.on_fin_received();
     assert!(proxy.is_spent() && client.is_spent());
+}
+
+/// Both kinds of links: the caller, the callee, and the frames by which a call begins and is answered.
+fn both_ways() -> [(LinkState, LinkState, [Kind; 3]); 2] {
+    let (proxy, client) = pair();
+    let (dialled, dialling) = (LinkState::outward(Role::Proxy), LinkState::outward(Role::Client));
+    [
+        (proxy, client, [Kind::Offer, Kind::Accept, Kind::Refuse]),
+        (dialling, dialled, [Kind::Dial, Kind::Connected, Kind::Failed]),
+    ]
+}
+
+#[test]
+fn a_heartbeat_is_answered_once() {
+    for (mut caller, mut callee, _) in both_ways() {
+        for _ in 0..3 {
+            pass(&mut caller, &mut callee, Kind::Heartbeat);
+            assert!(caller.is_unanswered() && callee.is_unanswered());
+            pass(&mut callee, &mut caller, Kind::Heartbeat);
+            assert!(!caller.is_unanswered() && !callee.is_unanswered());
+            assert!(caller.is_standby() && callee.is_standby());
+            assert!({ caller }.on_received(Kind::Heartbeat).is_err(), "nobody has asked");
+        }
+    }
+    assert!(LinkState::claiming().on_received(Kind::Heartbeat).is_err(), "the claim is answered first");
+}
+
+#[test]
+fn an_answer_to_a_heartbeat_may_cross_the_beginning_of_a_call() {
+    for (mut caller, mut callee, [begins, accepts, refuses]) in both_ways() {
+        caller.on_sent(Kind::Heartbeat);
+        caller.on_sent(begins);
+        callee.on_received(Kind::Heartbeat).unwrap();
+        pass(&mut callee, &mut caller, Kind::Heartbeat);
+        assert!({ caller }.on_received(Kind::Heartbeat).is_err(), "a second one");
+        callee.on_received(begins).unwrap();
+        assert!({ callee }.on_received(Kind::Heartbeat).is_err(), "in a call");
+        pass(&mut callee, &mut caller, refuses);
+        pass(&mut caller, &mut callee, Kind::Abort);
+        assert!(caller.is_standby() && callee.is_standby());
+
+        let mut given_up = caller;
+        given_up.on_sent(Kind::Heartbeat);
+        given_up.on_sent(begins);
+        given_up.on_sent(Kind::Abort);
+        given_up.on_received(Kind::Heartbeat).unwrap();
+        assert!(given_up.on_received(Kind::Heartbeat).is_err(), "a second one after the call was given up");
+
+        caller.on_sent(Kind::Heartbeat);
+        caller.on_sent(begins);
+        caller.on_received(accepts).unwrap();
+        assert!(!caller.is_unanswered(), "whatever comes is an answer");
+        assert!(caller.on_received(Kind::Heartbeat).is_err(), "and then it is too late for another");
+    }
 }

@@ -35,6 +35,7 @@ impl ProxySide {
             lost_at: now.plus(self.settings.silence_ms),
             heartbeat_ms,
             heartbeat_at: now.plus(heartbeat_ms),
+            probe_at: now.plus(limits::probe_ms(heartbeat_ms)),
         };
         self.sessions.insert(id, session);
         self.update_listeners();
@@ -192,10 +193,19 @@ impl ProxySide {
         for id in silent {
             self.end_session(now, id, SessionEnd::Silent);
         }
+    }
+
+    /// After everything that may take a link from standby: one that is about to be used needs no heartbeat.
+    pub(super) fn tick_heartbeats(&mut self, now: Millis) {
         for (&id, session) in &mut self.sessions {
-            if session.heartbeat_at <= now {
-                session.heartbeat_at = now.plus(session.heartbeat_ms);
-                self.actions.push_back(Action::Send(id, Frame::Heartbeat));
+            if session.heartbeat_at > now {
+                continue;
+            }
+            session.heartbeat_at = now.plus(session.heartbeat_ms);
+            self.actions.push_back(Action::Send(id, Frame::Heartbeat));
+            if session.probe_at <= now {
+                session.probe_at = now.plus(limits::probe_ms(session.heartbeat_ms));
+                self.actions.extend(session.standby.iter().copied().map(Action::Probe));
             }
         }
     }

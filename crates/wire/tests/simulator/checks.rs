@@ -34,7 +34,7 @@ impl World {
                 check_attachment(attachment).map_err(|what| format!("client {index}: {what}"))?;
             }
         }
-        Ok(())
+        self.check_silence()
     }
 
     /// The hostile client from which an event comes, if any.

@@ -112,7 +112,7 @@ impl World {
             (Purpose::Standby(session), true) => {
                 let (state, task) = (LinkState::standby(wire::Role::Client), ClientTask::Idle);
                 attachment.links.insert(link, ClientLink { conn, state, task });
-                attachment.side.on_link_standby(link);
+                attachment.side.on_link_standby(now, link);
                 self.send(conn, End::Client, &Frame::Standby(session));
             }
             (Purpose::Claim(session, call, token), true) if attachment.side.on_claiming(link, call) => {
@@ -129,14 +129,14 @@ impl World {
             (Purpose::Claim(session, ..), true) => {
                 let (state, task) = (LinkState::standby(wire::Role::Client), ClientTask::Idle);
                 attachment.links.insert(link, ClientLink { conn, state, task });
-                attachment.side.on_link_standby(link);
+                attachment.side.on_link_standby(now, link);
                 self.send(conn, End::Client, &Frame::Standby(session));
             }
             (Purpose::Outward(session), true) => {
                 let (state, task) = (LinkState::outward(wire::Role::Client), OutwardTask::Idle);
                 attachment.outward.insert(link, OutwardLink { conn, state, task });
                 self.send(conn, End::Client, &Frame::Outward(session));
-                self.attachment(client, at).side.on_link_outward(link);
+                self.attachment(client, at).side.on_link_outward(now, link);
             }
             (Purpose::Standby(_) | Purpose::Outward(_), false) => {
                 attachment.side.on_link_failed(now, link, None);
@@ -168,6 +168,9 @@ impl World {
                 (Use::Control, Incoming::Data(_)) => self.client_drops(client, at, conn, purpose)?,
                 (Use::Link(_), Incoming::Frame(frame @ (Frame::MayUnseal | Frame::Unseal))) => {
                     self.hears_of_unsealing(conn, End::Client, &frame)?;
+                }
+                (Use::Link(_), Incoming::Frame(Frame::Heartbeat)) => {
+                    self.hears_heartbeat(conn, End::Client)?;
                 }
                 (Use::Link(link), incoming) if self.attachment(client, at).outward.contains_key(&link) => {
                     match incoming {
@@ -230,6 +233,8 @@ impl World {
                     self.attachment(client, at).opening.insert(link, (conn, purpose));
                 }
                 Action::CloseLink(link) => self.client_closes_link(client, at, link)?,
+                Action::LinkSilent(link) => self.client_misses(client, at, link)?,
+                Action::Probe(link) => self.client_probes(client, at, link)?,
                 Action::Lend(link, call) => self.client_lends(client, at, link, call)?,
                 Action::NoLink(call) => self.station_turned_away(call)?,
                 Action::Reach { call, partner, .. } => {

@@ -263,6 +263,7 @@ impl World {
 
     /// If both directions are closed, the call is over and the link is on standby, or over as well.
     pub(crate) fn client_link_settles(&mut self, client: usize, at: usize, link: LinkId) -> Check {
+        let now = Millis(self.now);
         let leaks = self.scenario.flaw == Some(Flaw::LeaksLinks);
         let Some(held) = self.attachment(client, at).links.get_mut(&link) else {
             return Ok(());
@@ -281,7 +282,7 @@ impl World {
             return self.client_drops(client, at, conn, Use::Link(link));
         }
         if !leaks {
-            self.attachment(client, at).side.on_link_free(link);
+            self.attachment(client, at).side.on_link_free(now, link);
         }
         self.client_acts(client, at)
     }

@@ -7,6 +7,7 @@ mod client_link;
 mod dial_out;
 mod ends;
 mod faults;
+mod heartbeats;
 mod hostile;
 mod net;
 mod outward;
@@ -87,6 +88,8 @@ pub(crate) struct Tally {
     pub(crate) out_orderly: u64,
     /// Directions that have left the seal.
     pub(crate) unsealed: u64,
+    /// Links without a call that were found to be dead.
+    pub(crate) found_dead: u64,
     /// Sessions that began.
     pub(crate) attached: u64,
     /// Faults.
@@ -119,6 +122,8 @@ pub(crate) struct World {
     accepts: BTreeMap<(ConnId, CallId), StationId>,
     out_calls: BTreeMap<CallId, OutCall>,
     tokens: Vec<Token>,
+    /// Since when links that wait for a call are dead.
+    dead_since: BTreeMap<(ConnId, End), u64>,
     proxy_ticks: Vec<Option<u64>>,
     client_ticks: BTreeMap<(usize, usize), u64>,
     /// Nothing goes wrong any more, and nobody new arrives.
@@ -158,6 +163,7 @@ impl World {
             accepts: BTreeMap::new(),
             out_calls: BTreeMap::new(),
             tokens: Vec::new(),
+            dead_since: BTreeMap::new(),
             proxy_ticks: vec![None; scenario.proxies],
             client_ticks: BTreeMap::new(),
             healing: false,

@@ -10,7 +10,7 @@ use super::{Check, Event, World};
 pub(crate) type ConnId = u64;
 
 /// The end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum End {
     /// The end in the DMZ, which accepted it.
     Proxy,

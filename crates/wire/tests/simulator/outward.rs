@@ -255,6 +255,7 @@ impl World {
 
     /// If both directions are closed, the call is over and the link can be lent again, or is over as well.
     pub(crate) fn outward_settles(&mut self, client: usize, at: usize, link: LinkId) -> Check {
+        let now = Millis(self.now);
         let Some(held) = self.attachment(client, at).outward.get_mut(&link) else { return Ok(()) };
         let (conn, state) = (held.conn, held.state);
         if !state.is_standby() && !state.is_spent() {
@@ -274,7 +275,7 @@ impl World {
         if self.ends_with_its_call(state) {
             return self.client_drops(client, at, conn, Use::Link(link));
         }
-        self.attachment(client, at).side.on_link_free(link);
+        self.attachment(client, at).side.on_link_free(now, link);
         self.client_acts(client, at)
     }
 

@@ -133,6 +133,9 @@ impl World {
                     Door::Link(_) | Door::Outward(_),
                     Incoming::Frame(frame @ (Frame::MayUnseal | Frame::Unseal)),
                 ) => self.hears_of_unsealing(conn, End::Proxy, &frame)?,
+                (Door::Link(_) | Door::Outward(_), Incoming::Frame(Frame::Heartbeat)) => {
+                    self.hears_heartbeat(conn, End::Proxy)?;
+                }
                 (Door::Link(link), Incoming::Frame(frame)) => self.proxy_link_frame(proxy, link, &frame)?,
                 (Door::Link(link), Incoming::Data(bytes)) => self.proxy_link_data(proxy, link, &bytes)?,
                 (Door::Outward(link), Incoming::Frame(frame)) => self.dial_frame(proxy, link, &frame)?,
@@ -267,9 +270,8 @@ impl World {
                     let conn = held.conn;
                     self.send(conn, End::Proxy, &Frame::Gone(call));
                 }
-                Action::CloseLink(link) => {
-                    self.proxy_closes_link(proxy, link)?;
-                }
+                Action::Probe(link) => self.proxy_probes(proxy, link)?,
+                Action::CloseLink(link) => self.proxy_closes_link(proxy, link)?,
                 Action::ClosePartner(call, why) => {
                     let partner = self.proxies[proxy].room.remove(&call);
                     let partner = partner.ok_or(format!("call {call} closed ({why}) and not parked"))?;

@@ -56,6 +56,12 @@ pub(crate) enum Flaw {
     KeepsPortsOpen,
     /// A link whose call has left the seal is given back when the call is over.
     KeepsSpentLinks,
+    /// A link whose last heartbeat is unanswered is kept when the next one is due.
+    KeepsDeadLinks,
+    /// Heartbeats on links are not answered.
+    AnswersNoHeartbeat,
+    /// The client does not say that it has heard a heartbeat on a link.
+    HearsNoHeartbeat,
     /// What came in together with the goodbye of the seal is forgotten.
     LosesWhatFollows,
 }

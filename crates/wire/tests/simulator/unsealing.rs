@@ -145,7 +145,7 @@ impl World {
     }
 
     /// Where an end of a connection stands, if it is a link of ours.
-    fn link_state(&mut self, conn: ConnId, at: End) -> Option<&mut LinkState> {
+    pub(crate) fn link_state(&mut self, conn: ConnId, at: End) -> Option<&mut LinkState> {
         let held = self.conns.get(&conn)?;
         match (at, held.proxy, held.client, held.purpose) {
             (End::Proxy, ProxyEnd::Honest(proxy), ..) => {
@@ -213,7 +213,7 @@ impl World {
     }
 
     /// An end lets go of a connection, and with it of the link.
-    fn drops(&mut self, conn: ConnId, at: End) -> Check {
+    pub(crate) fn drops(&mut self, conn: ConnId, at: End) -> Check {
         let held = &self.conns[&conn];
         match (at, held.proxy, held.client, held.purpose) {
             (End::Proxy, ProxyEnd::Honest(proxy), ..) => self.proxy_drops(proxy, conn),
