@@ -6,13 +6,14 @@ use std::sync::Arc;
 use relay::call_event::{CallEvent, CallResult, Direction, Ender, Side, verdict};
 use relay::join::{abort, settle};
 use relay::{Answer, Either, Joined, Link, LinkError, Stream, heartbeat, join, race};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::debug;
 use wire::proxy_side::Returned;
 use wire::{AbortReason, CallId, Frame, Kind, LinkId, LinkState, RefuseReason, Role};
 
 use crate::options::Outgoing;
+use crate::orders::Ordered;
 use crate::switchboard::{Event, LinkOrder, Offer, Switchboard, Times};
 
 /// What all links need.
@@ -42,7 +43,7 @@ impl Surroundings {
 pub(crate) fn serve<S: Stream>(
     link: Link<S>,
     id: LinkId,
-    mut orders: mpsc::Receiver<LinkOrder>,
+    mut orders: Ordered<LinkOrder>,
     around: Surroundings,
 ) -> impl Future<Output = ()> {
     let mut carrier = Carrier { link, state: LinkState::standby(Role::Proxy), around };
@@ -50,8 +51,7 @@ pub(crate) fn serve<S: Stream>(
         let reason = carrier.serve(id, &mut orders).await;
         debug!(link = %id, reason = %reason, "link ends");
         // An order may have crossed the end of the link: its partner goes back.
-        orders.close();
-        while let Ok(order) = orders.try_recv() {
+        for order in orders.close() {
             if let LinkOrder::Offer(offer) = order {
                 let Offer { call, partner, .. } = *offer;
                 carrier.around.board.tell(Event::Returned(call, partner, Returned::LinkDead)).await;
@@ -72,9 +72,9 @@ struct Carrier<S: Stream> {
 
 impl<S: Stream> Carrier<S> {
     /// Carries calls until the link is of no more use.
-    async fn serve(&mut self, id: LinkId, orders: &mut mpsc::Receiver<LinkOrder>) -> LinkError {
+    async fn serve(&mut self, id: LinkId, orders: &mut Ordered<LinkOrder>) -> LinkError {
         loop {
-            let order = match race(orders.recv(), self.link.receive()).await {
+            let order = match race(orders.next(), self.link.receive()).await {
                 Either::Left(Some(order)) => order,
                 Either::Left(None) => return LinkError::Closed,
                 Either::Right(Ok(frame)) => match self.state.on_received(frame.kind()) {

@@ -12,13 +12,14 @@ use relay::connect::{ConnectError, NotConnected, Route, connect_by, is_own};
 use relay::join::{abort, settle};
 use relay::{Either, Link, LinkError, Stream, heartbeat, race, socket};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 use wire::{AbortReason, Dial, FailReason, Frame, Kind, LinkId, LinkState, Role};
 
 use crate::call_link::Surroundings;
 use crate::options::Outgoing;
+use crate::orders::Ordered;
 use crate::switchboard::{Event, LinkOrder};
 
 /// Serves an outward link that the switchboard has admitted, until one of the two sides ends it. Nobody orders
@@ -26,7 +27,7 @@ use crate::switchboard::{Event, LinkOrder};
 pub(crate) fn serve<S: Stream>(
     link: Link<S>,
     id: LinkId,
-    mut orders: mpsc::Receiver<LinkOrder>,
+    mut orders: Ordered<LinkOrder>,
     around: Surroundings,
 ) -> impl Future<Output = ()> {
     let mut dialler = Dialler { link, id, state: LinkState::outward(Role::Proxy), around };
@@ -70,9 +71,9 @@ impl Unreached {
 
 impl<S: Stream> Dialler<S> {
     /// Carries calls until the link is of no more use.
-    async fn serve(&mut self, orders: &mut mpsc::Receiver<LinkOrder>) -> LinkError {
+    async fn serve(&mut self, orders: &mut Ordered<LinkOrder>) -> LinkError {
         loop {
-            let frame = match race(orders.recv(), self.link.receive()).await {
+            let frame = match race(orders.next(), self.link.receive()).await {
                 Either::Left(_) => return LinkError::Closed,
                 Either::Right(Ok(frame)) => frame,
                 Either::Right(Err(error)) => return error,

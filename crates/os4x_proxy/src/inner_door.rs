@@ -9,7 +9,7 @@ use relay::accept::accept_tuned;
 use relay::{Either, Link, LinkError, race};
 use seal::{Acceptor, HandshakeError, Sealed, SealedStream};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use tracing::warn;
 use wire::permit::{State, permitted};
@@ -17,12 +17,10 @@ use wire::{Frame, PeerKey, SessionId, Violation, limits};
 
 use crate::call_link::{self, Surroundings};
 use crate::handshakes::Handshakes;
+use crate::orders::orders;
 use crate::switchboard::{Event, Opening};
 use crate::{dial_out, session};
 use daemon::complaints::Complaints;
-
-/// Orders that may wait for a link: a claim that is gone, and the offer that follows on the same link.
-const ORDERS_MAX: usize = 4;
 
 /// What the door needs to know of the configuration, and what changes with it.
 pub(crate) struct Lock {
@@ -122,7 +120,7 @@ impl Visitor {
     }
 
     async fn admit_link(self, link: ClientLink, key: PeerKey, session: SessionId, opening: Opening) {
-        let (orders, ordered) = mpsc::channel(ORDERS_MAX);
+        let (orders, ordered) = orders();
         let (answer, answered) = oneshot::channel();
         self.around.board.tell(Event::Link { key, session, opening, orders, answer }).await;
         match answered.await {

@@ -16,6 +16,7 @@ mod handshakes;
 mod inner_door;
 mod license_watch;
 pub mod options;
+mod orders;
 mod outer_door;
 mod partner;
 mod proxy;

@@ -54,9 +54,7 @@ impl Board {
         let called_up = self.room.call_up(call, move |mut partner| {
             partner.target = target.unwrap_or(partner.target);
             let order = LinkOrder::Offer(Box::new(Offer { call, partner, deadline }));
-            if let Err(unsent) = orders.try_send(order)
-                && let LinkOrder::Offer(offer) = unsent.into_inner()
-            {
+            if let Err(LinkOrder::Offer(offer)) = orders.try_give(order) {
                 debug!(%call, %link, "the link has gone");
                 let returned = Event::Returned(call, offer.partner, Returned::LinkDead);
                 tokio::spawn(async move { board.tell(returned).await });
@@ -71,7 +69,7 @@ impl Board {
     fn say_gone(&mut self, link: LinkId, call: CallId) {
         if let Some(orders) = self.links.get(&link) {
             // Where this fails the link has gone, and says so by an event.
-            let _ = orders.try_send(LinkOrder::Gone(call));
+            let _ = orders.try_give(LinkOrder::Gone(call));
         }
     }
 
@@ -79,10 +77,10 @@ impl Board {
         // What waits already will show whether the link lives, and no order for a call may lose its place to
         // this one.
         if let Some(orders) = self.links.get(&link)
-            && orders.capacity() == orders.max_capacity()
+            && orders.is_empty()
         {
             // Where this fails the link has gone, and says so by an event.
-            let _ = orders.try_send(LinkOrder::Probe);
+            let _ = orders.try_give(LinkOrder::Probe);
         }
     }
 

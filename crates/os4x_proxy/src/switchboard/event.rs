@@ -14,13 +14,13 @@ use wire::proxy_side::{LinkDenied, Returned};
 use wire::{CallId, CallToken, FailReason, Frame, Hello, LinkId, PeerKey, RejectReason, SessionId, Welcome};
 
 use crate::options::Options;
+use crate::orders::Orders;
 use crate::partner::Partner;
 use daemon::complaints::Complaints;
 
 /// What a link is told.
 pub(crate) enum LinkOrder {
-    /// Here is a call. In a place of its own: a queue makes room for many orders as soon as it is made, and every link
-    /// has one.
+    /// Here is a call. In a place of its own, which travels on with it.
     Offer(Box<Offer>),
     /// The claimed call is gone.
     Gone(CallId),
@@ -39,7 +39,7 @@ pub(crate) struct Offer {
 }
 
 /// A link, as the switchboard knows it. The link closes when this is dropped while it is on standby.
-pub(crate) type LinkOrders = mpsc::Sender<LinkOrder>;
+pub(crate) type LinkOrders = Orders<LinkOrder>;
 
 /// What a link was opened for.
 #[derive(Clone, Copy)]
