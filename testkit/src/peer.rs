@@ -82,6 +82,10 @@ impl Peer {
                 Self::new(listener.accept()?.0).reset();
                 Ok(Self::new(stream))
             }
+            // Where nobody listens at a port that the kernel also gives to callers, one may get to itself.
+            Ok(stream) if stream.local_addr()? == stream.peer_addr()? => {
+                Err(ErrorKind::ConnectionRefused.into())
+            }
             other => other.map(Self::new),
         }
     }
