@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-use wire::limits::{FRAME_HEADER_BYTES, OFFER_SIGN_MS};
+use wire::limits::{EARLY_BYTES_MAX, FRAME_HEADER_BYTES, OFFER_SIGN_MS};
 use wire::{Frame, Kind, LinkState, Violation};
 
 use crate::alarm::or_silence;
@@ -68,7 +68,8 @@ impl Caller {
     }
 
     /// Puts a call to the other end of a link by `opening` and waits for the answer until `deadline`. What the caller
-    /// says meanwhile is sent along, within bounds. Without any sign for [`OFFER_SIGN_MS`] the link is dead.
+    /// says meanwhile is sent along, within bounds. Without any sign for [`OFFER_SIGN_MS`] the link is dead. Nothing is put
+    /// to it for a caller that has left already.
     pub async fn offer<S: Stream>(
         &mut self,
         link: &mut Link<S>,
@@ -76,6 +77,10 @@ impl Caller {
         opening: &Frame,
         deadline: Instant,
     ) -> Answer {
+        // What has come with the connection needs no segment of its own. Its end is still there for whoever reads next.
+        if self.early.is_empty() && matches!(at_once(self.read_early(EARLY_BYTES_MAX)).await, Some(Err(_))) {
+            return Answer::CallerLeft;
+        }
         let first_sign_by = Instant::now() + Duration::from_millis(OFFER_SIGN_MS);
         let Link { reader, writer, alarm } = link;
         let opened = alarm.within(first_sign_by, self.open(writer, state, opening)).await;
@@ -117,26 +122,19 @@ impl Caller {
         }
     }
 
-    /// Sends `opening`, and with it what the caller has said already: mostly it has come with the connection, and needs
-    /// no segment of its own.
+    /// Sends `opening`, and with it what the caller has said already.
     async fn open<W: Sink>(
-        &mut self,
+        &self,
         writer: &mut LinkWriter<W>,
         state: &mut LinkState,
         opening: &Frame,
     ) -> Result<(), LinkError> {
         state.on_sent(opening.kind());
         writer.queue(opening);
-        let said = match self.early.len() {
-            // Its end, or its failure, is still there for whoever reads next.
-            0 => at_once(self.read_early(state.payload_allowance())).await.and_then(Result::ok),
-            count => {
-                let mut buffer = Buffer::take();
-                buffer[FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + count].copy_from_slice(&self.early);
-                Some((buffer, count))
-            }
-        };
-        if let Some((buffer, count @ 1..)) = said {
+        if !self.early.is_empty() {
+            let mut buffer = Buffer::take();
+            let count = self.early.len();
+            buffer[FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + count].copy_from_slice(&self.early);
             state.on_payload_sent(count);
             writer.queue_payload(buffer, count);
         }
