@@ -83,7 +83,10 @@ impl Peer {
                 Ok(Self::new(stream))
             }
             // Where nobody listens at a port that the kernel also gives to callers, one may get to itself.
-            Ok(stream) if stream.local_addr()? == stream.peer_addr()? => {
+            // One that was reset meanwhile has no peer any more.
+            Ok(stream)
+                if stream.peer_addr().is_ok_and(|peer| stream.local_addr().is_ok_and(|own| own == peer)) =>
+            {
                 Err(ErrorKind::ConnectionRefused.into())
             }
             other => other.map(Self::new),
