@@ -18,6 +18,14 @@ pub fn socks5(at: SocketAddr, host: &str, port: u16) -> (u8, Peer) {
     (reply[1], peer)
 }
 
+/// The same for an address.
+///
+/// # Panics
+/// When the rules of the protocol are broken.
+pub fn socks5_to(at: SocketAddr, to: SocketAddr) -> (u8, Peer) {
+    socks5(at, &to.ip().to_string(), to.port())
+}
+
 /// The request that follows the greeting.
 ///
 /// # Panics

@@ -27,7 +27,7 @@ use std::time::Duration;
 pub use chain::{Chain, Plan};
 pub use command::{Background, Outcome, run};
 pub use daemon::{Daemon, Program, Room};
-pub use front::{http_connect, socks5, socks5_request};
+pub use front::{http_connect, socks5, socks5_request, socks5_to};
 pub use limit::open_files_for;
 pub use log::{Line, Log};
 pub use namespace::Namespace;

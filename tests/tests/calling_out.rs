@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 
 use testkit::{
     Chain, Ending, Peer, Plan, Signal, Station, digest, exchange, http_connect, pattern, socks5,
-    socks5_request, wait_until,
+    socks5_request, socks5_to, wait_until,
 };
 
 fn ask(chain: &Chain, to: SocketAddr) -> (u8, Peer) {
-    socks5(chain.outgoing(), &to.ip().to_string(), to.port())
+    socks5_to(chain.outgoing(), to)
 }
 
 #[test]
@@ -239,8 +239,7 @@ fn each_role_can_be_switched_off() {
     let proxy = plan.proxy.start();
     let client = plan.client.start();
     client.wait_saying(0, "attached");
-    let (code, mut station) =
-        socks5(plan.client.outgoing.unwrap(), &partner.address().ip().to_string(), partner.address().port());
+    let (code, mut station) = socks5_to(plan.client.outgoing.unwrap(), partner.address());
     assert_eq!((code, station.receive(5)), (0, b"ready".to_vec()));
     let external = plan.proxy.listeners[0].address;
     assert!(Peer::connect(external).is_err(), "a port is open, and nobody would take its calls");
@@ -258,7 +257,7 @@ fn each_role_can_be_switched_off() {
     plan.proxy.outgoing = String::from("allow = []");
     plan.proxy.reload(&proxy);
     let to = partner.address();
-    assert_eq!(socks5(plan.client.outgoing.unwrap(), &to.ip().to_string(), to.port()).0, 2);
+    assert_eq!(socks5_to(plan.client.outgoing.unwrap(), to).0, 2);
 }
 
 #[test]
@@ -273,7 +272,7 @@ fn local_ports_follow_a_reload_and_running_calls_survive_it() {
     plan.client.outgoing = Some(new);
     plan.client.reload(&chain.client);
     wait_until("the old port is closed", || Peer::connect(old).is_err());
-    let (code, _second) = socks5(new, &partner.address().ip().to_string(), partner.address().port());
+    let (code, _second) = socks5_to(new, partner.address());
     assert_eq!(code, 0);
     station.send(b"still here");
     assert_eq!(far.receive(10), b"still here");
@@ -284,7 +283,7 @@ fn local_ports_follow_a_reload_and_running_calls_survive_it() {
     let mark = chain.client.mark();
     chain.client.signal(Signal::HUP);
     chain.client.wait_saying(mark, "address already in use");
-    assert_eq!(socks5(new, &partner.address().ip().to_string(), partner.address().port()).0, 0);
+    assert_eq!(socks5_to(new, partner.address()).0, 0);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use testkit::{
-    Ending, Mute, Peer, Plan, ProxySetup, Station, http_connect, socks5, socks5_request, wait_until,
+    Ending, Mute, Peer, Plan, ProxySetup, Station, http_connect, socks5_request, socks5_to, wait_until,
 };
 
 #[test]
@@ -10,15 +10,15 @@ fn a_dead_outward_link_is_replaced_and_the_station_does_not_notice() {
     let plan = Plan::new().calling_here().with_tunnel();
     let partner = Station::greeting(&plan.site, b"ready");
     let chain = plan.start();
-    let to = (partner.address().ip().to_string(), partner.address().port());
-    assert_eq!(socks5(chain.outgoing(), &to.0, to.1).0, 0);
+    let to = partner.address();
+    assert_eq!(socks5_to(chain.outgoing(), to).0, 0);
     // All but the control link, by a reset and then in silence.
     chain.tunnel().cut(|number| number > 0);
-    let (code, mut station) = socks5(chain.outgoing(), &to.0, to.1);
+    let (code, mut station) = socks5_to(chain.outgoing(), to);
     assert_eq!((code, station.receive(5)), (0, b"ready".to_vec()));
     drop(station);
     chain.tunnel().freeze(|number| number > 0);
-    let (code, mut station) = socks5(chain.outgoing(), &to.0, to.1);
+    let (code, mut station) = socks5_to(chain.outgoing(), to);
     assert_eq!((code, station.receive(5)), (0, b"ready".to_vec()));
 }
 
@@ -34,8 +34,7 @@ fn outward_links_that_went_silent_are_replaced_before_a_call_meets_them() {
     let end = chain.client.wait(&ends);
     assert!(end.field("reason").contains("timed out"), "{end:?}");
     wait_until("another outward link stands", || chain.proxy.all(&stands).len() == 2);
-    let (code, mut station) =
-        socks5(chain.outgoing(), &partner.address().ip().to_string(), partner.address().port());
+    let (code, mut station) = socks5_to(chain.outgoing(), partner.address());
     assert_eq!((code, station.receive(5)), (0, b"ready".to_vec()));
     let was_dead = [("message", "an outward link was dead; the next is tried")];
     assert!(chain.client.all(&was_dead).is_empty(), "the call has met no dead link");
@@ -48,7 +47,7 @@ fn a_link_that_breaks_in_a_call_resets_both_ends() {
     let partner = Station::open(&plan.site);
     let chain = plan.start();
     let to = partner.address();
-    let (_, mut station) = socks5(chain.outgoing(), &to.ip().to_string(), to.port());
+    let (_, mut station) = socks5_to(chain.outgoing(), to);
     let mut far = partner.accept();
     chain.tunnel().cut(|number| number > 0);
     assert_eq!((station.ending(), far.ending()), (Ending::Reset, Ending::Reset));
@@ -63,7 +62,7 @@ fn a_running_call_outlives_its_control_link() {
     let partner = Station::open(&plan.site);
     let chain = plan.start();
     let to = partner.address();
-    let (_, mut station) = socks5(chain.outgoing(), &to.ip().to_string(), to.port());
+    let (_, mut station) = socks5_to(chain.outgoing(), to);
     let mut far = partner.accept();
     let mark = chain.client.mark();
     chain.tunnel().cut(|number| number == 0);
@@ -89,9 +88,9 @@ fn the_other_proxy_is_asked_when_one_is_gone() {
     for proxy in both {
         chain.client.wait(&[("event", "attached"), ("proxy", &proxy.to_string())]);
     }
-    let to = (partner.address().ip().to_string(), partner.address().port());
+    let to = partner.address();
     let ask = |chain: &testkit::Chain| {
-        let (code, mut station) = socks5(chain.outgoing(), &to.0, to.1);
+        let (code, mut station) = socks5_to(chain.outgoing(), to);
         assert_eq!((code, station.receive(5)), (0, b"ready".to_vec()));
         station.finish();
         assert_eq!(station.ending(), Ending::Fin);
@@ -110,7 +109,7 @@ fn a_partner_that_does_not_answer_times_out_with_the_right_code() {
     let mute = Mute::new(&plan.site);
     let chain = plan.start();
     let to = mute.address();
-    let (code, _) = socks5(chain.outgoing(), &to.ip().to_string(), to.port());
+    let (code, _) = socks5_to(chain.outgoing(), to);
     assert_eq!(code, 6);
     let line = chain.proxy.wait(&[("event", "call"), ("direction", "out"), ("result", "timeout")]);
     assert_eq!(line.field("partner"), to.to_string(), "{line:?}");

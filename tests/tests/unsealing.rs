@@ -1,7 +1,7 @@
 //! Calls whose payload is TLS already leave the seal once it is worth it; all others stay.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use testkit::{Chain, Ending, Peer, Plan, Station, digest, pattern, socks5};
+use testkit::{Chain, Ending, Peer, Plan, Station, digest, pattern, socks5_to};
 
 /// Far beyond what it takes.
 const MUCH: usize = 6 << 20;
@@ -29,7 +29,7 @@ fn start_outward() -> (Chain, Station) {
 /// A station that calls the partner.
 fn station(chain: &Chain, partner: &Station) -> Peer {
     let to = partner.address();
-    let (code, station) = socks5(chain.outgoing(), &to.ip().to_string(), to.port());
+    let (code, station) = socks5_to(chain.outgoing(), to);
     assert_eq!(code, 0);
     station
 }

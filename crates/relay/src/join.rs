@@ -106,14 +106,13 @@ pub struct Joined {
 /// peer take that for the end of one. `begun` is what the caller has said before the call was joined. `stop` ends the
 /// call by an abort when it becomes ready: the time to drain is over.
 pub async fn join<S: Stream>(
-    socket: TcpStream,
+    mut socket: TcpStream,
     begun: &[u8],
     link: &mut Link<S>,
     state: &mut LinkState,
     limits: JoinLimits,
-    stop: impl Future<Output = ()> + Unpin,
+    mut stop: impl Future<Output = ()> + Unpin,
 ) -> Joined {
-    let (mut socket, mut stop) = (socket, stop);
     let call = Call::new(*state, limits, begun);
     let mut pumps = Pumps::default();
     // Each in a place of its own: what a call needs under the seal goes away with it.

@@ -31,7 +31,7 @@ impl Call {
         link.queue(&Frame::Unseal);
         self.written(link, socket, LinkWriter::poll_unseal).await?;
         let bare = link.bare().ok_or(End::LinkBroken)?;
-        self.shared().is_bare_outward = true;
+        self.shared().is_pumped_outward = true;
         self.socket_to_bare(socket, bare, pump).await
     }
 
@@ -46,7 +46,7 @@ impl Call {
         self.write(socket, &rest).await?;
         drop(rest);
         let bare = link.bare().ok_or(End::LinkBroken)?;
-        self.shared().is_bare_inward = true;
+        self.shared().is_pumped_inward = true;
         self.bare_to_socket(bare, socket, pump).await
     }
 

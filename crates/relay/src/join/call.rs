@@ -65,7 +65,7 @@ impl Call {
         let outward = self.socket_to_link(&mut from_socket, writer, &mut pumps.outward);
         let inward = self.link_to_socket(reader, &mut to_socket, &mut pumps.inward);
         let all_bare = poll_fn(|_| match *self.shared() {
-            Shared { is_bare_outward: true, is_bare_inward: true, .. } => Poll::Ready(()),
+            Shared { is_pumped_outward: true, is_pumped_inward: true, .. } => Poll::Ready(()),
             _ => Poll::Pending,
         });
         match race(self.to_its_end(outward, inward, alarm, stop), all_bare).await {

@@ -16,9 +16,9 @@ pub(super) struct Shared {
     pub(super) socket_failed: bool,
     pub(super) aborted_by_peer: bool,
     /// Whether the direction from the socket has left the seal, and is pumped.
-    pub(super) is_bare_outward: bool,
+    pub(super) is_pumped_outward: bool,
     /// Whether the direction to the socket is.
-    pub(super) is_bare_inward: bool,
+    pub(super) is_pumped_inward: bool,
     /// Whether a byte has moved since the clock was last looked at.
     pub(super) has_moved: bool,
     /// When a byte has moved last, as far as the clock was looked at.
@@ -40,8 +40,8 @@ impl Shared {
             first_end: (!state.may_receive()).then_some(EndedBy::Peer),
             socket_failed: false,
             aborted_by_peer: false,
-            is_bare_outward: false,
-            is_bare_inward: false,
+            is_pumped_outward: false,
+            is_pumped_inward: false,
             has_moved: false,
             last_byte: Instant::now(),
             beginning,
