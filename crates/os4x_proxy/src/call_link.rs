@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use relay::call_event::{CallEvent, CallResult, Direction, Ender, Side, verdict};
 use relay::join::{abort, settle};
-use relay::{Answer, Either, Joined, Link, LinkError, Stream, heartbeat, join, race};
+use relay::{Answer, Either, Joined, Link, LinkError, Stop, Stream, heartbeat, join, race};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::debug;
@@ -26,16 +26,7 @@ pub(crate) struct Surroundings {
     /// What may be called from the inside.
     pub(crate) outgoing: watch::Receiver<Arc<Outgoing>>,
     /// Becomes true when the time to drain is over.
-    pub(crate) stop: watch::Receiver<bool>,
-}
-
-impl Surroundings {
-    /// Returns when running calls have to end.
-    pub(crate) async fn stopped(&self) {
-        let mut stop = self.stop.clone();
-        // Without a sender the daemon itself has ended.
-        let _ = stop.wait_for(|stop| *stop).await;
-    }
+    pub(crate) stop: Stop,
 }
 
 /// Serves a link that the switchboard has admitted, until one of the two sides ends it. What it needs is part of the
@@ -162,7 +153,7 @@ impl<S: Stream> Carrier<S> {
         let setup = partner.arrived.elapsed();
         let limits = self.around.times.borrow().join;
         let early_bytes = partner.caller.early.len() as u64;
-        let stop = pin!(self.around.stopped());
+        let stop = pin!(self.around.stop.wished());
         let joined =
             join(partner.caller.socket, &partner.caller.early, &mut self.link, &mut self.state, limits, stop)
                 .await;

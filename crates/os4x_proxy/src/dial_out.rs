@@ -140,7 +140,7 @@ impl<S: Stream> Dialler<S> {
         self.link.writer.queue(&Frame::Connected { call: record.id, partner });
         self.state.on_sent(Kind::Connected);
         let times = *self.around.times.borrow().as_ref();
-        let stop = pin!(self.around.stopped());
+        let stop = pin!(self.around.stop.wished());
         let times = (times.step, times.join);
         let joined = join_late(reached.socket, early, &mut self.link, &mut self.state, times, stop).await;
         record.log_joined(Side::Partner, partner, setup, &joined);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::failure::Failure;
-use relay::{Either, race};
+use relay::{Either, Stop, race};
 use seal::{Acceptor, Authorized, IdentityKey};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -56,7 +56,7 @@ impl Proxy {
         let started = switchboard::start(&options, authorized);
         let (lock, lock_seen) = watch::channel(Arc::new(lock));
         let (outgoing, outgoing_seen) = watch::channel(options.outgoing.clone());
-        let (stop, stop_seen) = watch::channel(false);
+        let (stop, stop_seen) = Stop::new();
         let around = Surroundings {
             board: started.board.clone(),
             times: started.times,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use daemon::address::HostPort;
 use daemon::complaints::Complaints;
 use daemon::failure::Failure;
-use relay::{Either, JoinLimits, race};
+use relay::{Either, JoinLimits, Stop, race};
 use seal::{Authorized, Connector, IdentityKey};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -29,6 +29,7 @@ pub struct Client {
     options: Options,
     config: watch::Sender<Arc<Config>>,
     stop: watch::Sender<bool>,
+    stop_seen: Stop,
     calls: Arc<watch::Sender<usize>>,
     sessions: HashMap<HostPort, (Session, JoinHandle<()>)>,
     /// The sessions, for calls of stations.
@@ -48,13 +49,13 @@ impl Client {
             warn!("this build does not serve it yet, and nothing is opened for it: {what}");
         }
         let config = watch::Sender::new(Arc::new(config));
-        let stop = watch::Sender::new(false);
+        let (stop, stop_seen) = Stop::new();
         let calls = Arc::new(watch::Sender::new(0));
         let ways_out = watch::Sender::new(Arc::from([]));
         let exits = Exits {
             sessions: ways_out.subscribe(),
             config: config.subscribe(),
-            stop: stop.subscribe(),
+            stop: stop_seen.clone(),
             calls: calls.clone(),
             last_id: Arc::new(AtomicU64::new(random())),
             turn: Arc::new(AtomicUsize::new(0)),
@@ -62,7 +63,7 @@ impl Client {
             complaints: Complaints::default(),
         };
         let (sessions, doors) = (HashMap::new(), LocalDoors::default());
-        let mut client = Self { options, config, stop, calls, sessions, ways_out, exits, doors };
+        let mut client = Self { options, config, stop, stop_seen, calls, sessions, ways_out, exits, doors };
         client.doors.open(&client.options.outgoing.doors, &client.exits)?;
         client.warn_of_options();
         client.attach_to_all();
@@ -126,7 +127,7 @@ impl Client {
                 Session::start(Surroundings {
                     proxy: proxy.clone(),
                     config: self.config.subscribe(),
-                    stop: self.stop.subscribe(),
+                    stop: self.stop_seen.clone(),
                     calls: self.calls.clone(),
                 })
             });

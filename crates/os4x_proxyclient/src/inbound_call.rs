@@ -96,7 +96,7 @@ async fn run<S: Stream>(
     let setup = call.arrived.elapsed();
     let config = around.config();
     let times = (config.step, config.join);
-    let stop = pin!(around.stopped());
+    let stop = pin!(around.stop.wished());
     let joined = join_late(socket, early, link, state, times, stop).await;
     let Joined { from_socket, to_socket, .. } = joined;
     let (result, ended_by, reason) = verdict(&joined, Side::Target);

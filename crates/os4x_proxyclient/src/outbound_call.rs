@@ -10,7 +10,7 @@ use daemon::complaints::Complaints;
 use policy::Asked;
 use relay::call_event::{CallResult, Ender, OutwardCall, Side, verdict_on};
 use relay::join::{abort, settle};
-use relay::{Answer, Caller, Either, join, race, socket};
+use relay::{Answer, Caller, Either, Stop, join, race, socket};
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -35,8 +35,8 @@ pub(crate) struct Exits {
     pub(crate) sessions: watch::Receiver<Arc<[Session]>>,
     /// The configuration in force.
     pub(crate) config: watch::Receiver<Arc<Config>>,
-    /// Becomes true when running calls have to end.
-    pub(crate) stop: watch::Receiver<bool>,
+    /// Whether running calls have to end.
+    pub(crate) stop: Stop,
     /// Calls that are being set up or are running, in either direction.
     pub(crate) calls: Arc<watch::Sender<usize>>,
     /// Gives every call its id, from a random number on.
@@ -52,12 +52,6 @@ pub(crate) struct Exits {
 impl Exits {
     fn config(&self) -> Arc<Config> {
         self.config.borrow().clone()
-    }
-
-    async fn stopped(&self) {
-        let mut stop = self.stop.clone();
-        // Without a sender the daemon itself has ended.
-        let _ = stop.wait_for(|stop| *stop).await;
     }
 
     /// The proxies in the order in which they are asked.
@@ -276,7 +270,7 @@ impl Call {
             socket::reset(self.caller.socket);
             return finish(lease).await;
         }
-        let stop = pin!(self.exits.stopped());
+        let stop = pin!(self.exits.stop.wished());
         let socket = self.caller.socket;
         socket::reset_on_close(&socket, true);
         let mut joined =

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use daemon::address::HostPort;
 use relay::connect::ConnectError;
-use relay::{JoinLimits, Link, connect, socket};
+use relay::{JoinLimits, Link, Stop, connect, socket};
 use seal::{Connector, HandshakeError, PublicKey, Sealed, SealedStream};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -48,8 +48,8 @@ pub(crate) struct Surroundings {
     pub(crate) proxy: HostPort,
     /// The configuration in force.
     pub(crate) config: watch::Receiver<Arc<Config>>,
-    /// Becomes true when running calls have to end.
-    pub(crate) stop: watch::Receiver<bool>,
+    /// Whether running calls have to end.
+    pub(crate) stop: Stop,
     /// Calls that are being set up or are running, with any proxy.
     pub(crate) calls: Arc<watch::Sender<usize>>,
 }
@@ -58,13 +58,6 @@ impl Surroundings {
     /// The configuration in force.
     pub(crate) fn config(&self) -> Arc<Config> {
         self.config.borrow().clone()
-    }
-
-    /// Returns when running calls have to end.
-    pub(crate) async fn stopped(&self) {
-        let mut stop = self.stop.clone();
-        // Without a sender the daemon itself has ended.
-        let _ = stop.wait_for(|stop| *stop).await;
     }
 
     /// Counts a call for as long as the value lives.

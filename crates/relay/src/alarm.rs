@@ -14,20 +14,27 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::link::LinkError;
 use crate::race::{Either, Race, race};
+use crate::registered::Registered;
 
 /// A timer that is made when it is first needed, and kept.
 #[derive(Default)]
-pub struct Alarm(Option<Pin<Box<Sleep>>>);
+pub struct Alarm {
+    timer: Option<Pin<Box<Sleep>>>,
+    registered: Registered,
+}
 
 impl Alarm {
     /// Ready once `until` has passed. Needs a Tokio runtime.
     pub fn poll(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
-        let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if timer.deadline() <= until && self.registered.is_for(cx) && !timer.is_elapsed() {
+            return Poll::Pending;
+        }
         loop {
             if until < timer.deadline() {
                 timer.as_mut().reset(until);
             }
-            ready!(timer.as_mut().poll(cx));
+            ready!(self.registered.ask(cx, |cx| timer.as_mut().poll(cx)));
             if until <= Instant::now() {
                 return Poll::Ready(());
             }
@@ -56,7 +63,7 @@ pub(crate) fn or_silence<T>(outcome: Either<Result<T, LinkError>, ()>) -> Result
 
 impl fmt::Debug for Alarm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Alarm").field(&self.0.as_ref().map(|timer| timer.deadline())).finish()
+        f.debug_tuple("Alarm").field(&self.timer.as_ref().map(|timer| timer.deadline())).finish()
     }
 }
 
@@ -95,7 +102,7 @@ mod tests {
             if seconds == 1 {
                 assert!(poll_fn(|cx| Poll::Ready(alarm.poll(cx, first))).await.is_pending());
             }
-            assert_eq!(alarm.0.as_ref().map(|timer| timer.deadline()), Some(first));
+            assert_eq!(alarm.timer.as_ref().map(|timer| timer.deadline()), Some(first));
         }
     }
 }

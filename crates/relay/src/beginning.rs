@@ -17,10 +17,15 @@ impl Beginning {
         self.count += count;
     }
 
+    /// Whether more would say nothing more.
+    pub fn is_complete(&self) -> bool {
+        self.count == CLIENT_HELLO_BYTES
+    }
+
     /// Whether it is a record of type handshake (22) and version 3.x (RFC 8446, section 5.1) whose message is a
     /// ClientHello (1; section 4).
     pub fn is_client_hello(&self) -> bool {
-        self.count == CLIENT_HELLO_BYTES && matches!(self.bytes, [22, 3, _, _, _, 1])
+        self.is_complete() && matches!(self.bytes, [22, 3, _, _, _, 1])
     }
 }
 

@@ -3,6 +3,7 @@
 //! The plain socket is here already. The call is put to the other end, which reaches for the rest of the way, and
 //! what the caller says meanwhile travels along, within bounds, so that it waits for nothing.
 
+use std::future::poll_fn;
 use std::io;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use wire::{Frame, Kind, LinkState, Violation};
 
 use crate::alarm::or_silence;
 use crate::buffer::Buffer;
-use crate::join::read_socket;
+use crate::join::poll_read_socket;
 use crate::link::{Incoming, Link, LinkError, LinkWriter};
 use crate::race::{Either, at_once, race};
 use crate::stream::{Sink, Stream};
@@ -55,7 +56,7 @@ impl Caller {
     /// # Errors
     /// The connection has failed.
     pub async fn read_early(&mut self, room: usize) -> io::Result<(Buffer, usize)> {
-        let (buffer, count) = read_socket(&mut self.socket, room).await?;
+        let (buffer, count) = poll_fn(|cx| poll_read_socket(&mut self.socket, cx, room)).await?;
         self.early.extend_from_slice(&buffer[FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + count]);
         Ok((buffer, count))
     }

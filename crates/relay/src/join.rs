@@ -10,10 +10,10 @@ mod call;
 mod shared;
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
@@ -113,18 +113,21 @@ pub async fn join<S: Stream>(
     limits: JoinLimits,
     mut stop: impl Future<Output = ()> + Unpin,
 ) -> Joined {
+    debug_assert!(state.is_accepted(), "{state:?}");
     let call = Call::new(*state, limits, begun);
     let mut pumps = Pumps::default();
+    let mut last_byte = Instant::now();
     // Each in a place of its own: what a call needs under the seal goes away with it.
-    let end = Box::pin(call.run(&mut socket, link, &mut pumps, &mut stop)).await;
+    let end = Box::pin(call.run(&mut socket, link, &mut pumps, &mut last_byte, &mut stop)).await;
     let end = match end {
         Some(end) => end,
-        None => Box::pin(call.run_bare(&mut socket, link, &mut pumps, stop)).await,
+        None => Box::pin(call.run_bare(&mut socket, link, &mut pumps, &mut last_byte, stop)).await,
     };
-    let Shared { first_end, socket_failed, aborted_by_peer, from_socket, to_socket, .. } = *call.shared();
+    let Shared { socket_failed, aborted_by_peer, .. } = *call.shared();
+    let (from_socket, to_socket) = call.tally.bytes();
     *state = call.shared().state;
     let ended_by = match end {
-        End::Orderly => first_end.unwrap_or(EndedBy::Ourselves),
+        End::Orderly => call.tally.first_end().unwrap_or(EndedBy::Ourselves),
         End::Aborted(AbortReason::Reset) if socket_failed => EndedBy::Socket,
         End::Aborted(_) if aborted_by_peer => EndedBy::Peer,
         End::Aborted(_) | End::LinkBroken => EndedBy::Ourselves,
@@ -188,17 +191,15 @@ pub async fn settle<S: Stream>(link: &mut Link<S>, state: &mut LinkState) -> Res
 /// Reads from a socket into a buffer that is held only while there is something to read. The payload begins at
 /// [`FRAME_HEADER_BYTES`], so that a frame's header fits before it, and fits into one frame. A count of 0 is the end of
 /// the stream.
-pub async fn read_socket(
+pub fn poll_read_socket(
     socket: &mut (impl AsyncRead + Unpin),
+    cx: &mut Context<'_>,
     payload_bytes_max: usize,
-) -> io::Result<(Buffer, usize)> {
+) -> Poll<io::Result<(Buffer, usize)>> {
     let end = FRAME_HEADER_BYTES + payload_bytes_max.min(DATA_BYTES_MAX);
-    poll_fn(|cx| {
-        let mut buffer = Buffer::take();
-        let mut room = ReadBuf::new(&mut buffer[FRAME_HEADER_BYTES..end]);
-        ready!(Pin::new(&mut *socket).poll_read(cx, &mut room))?;
-        let count = room.filled().len();
-        Poll::Ready(Ok((buffer, count)))
-    })
-    .await
+    let mut buffer = Buffer::take();
+    let mut room = ReadBuf::new(&mut buffer[FRAME_HEADER_BYTES..end]);
+    ready!(Pin::new(socket).poll_read(cx, &mut room))?;
+    let count = room.filled().len();
+    Poll::Ready(Ok((buffer, count)))
 }

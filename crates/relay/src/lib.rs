@@ -8,6 +8,7 @@
 //! * [`heartbeat`]: links without a call are proved alive.
 //! * [`connect()`]: names, both families, one deadline.
 //! * [`socket`]: the options of every socket, and how one is reset.
+//! * [`stop`]: the wish that running calls end.
 //! * [`stream`]: what lies between the daemons, a sealed connection.
 //! * [`link`]: such a stream, cut into the frames of [`wire`].
 //! * `pump`: bytes from one connection to another, in the kernel.
@@ -27,7 +28,9 @@ pub mod join;
 pub mod link;
 mod pump;
 pub mod race;
+mod registered;
 pub mod socket;
+pub mod stop;
 pub mod stream;
 
 pub use beginning::Beginning;
@@ -36,4 +39,5 @@ pub use connect::{ConnectError, connect};
 pub use join::{End, EndedBy, JoinLimits, Joined, Path, join};
 pub use link::{Incoming, Link, LinkError};
 pub use race::{Either, race};
+pub use stop::Stop;
 pub use stream::Stream;

@@ -16,6 +16,7 @@ use wire::{Frame, Header, Kind, Malformed, Violation};
 
 use crate::alarm::Alarm;
 use crate::buffer::{BUFFER_BYTES, Buffer};
+use crate::registered::{Registered, is_quiet};
 use crate::stream::{Sink, Source, Stream};
 
 const _: () = assert!(FRAME_HEADER_BYTES + BODY_BYTES_MAX <= BUFFER_BYTES, "a frame fits into a buffer");
@@ -119,7 +120,14 @@ impl<S: Stream> Link<S> {
     pub fn new(stream: S) -> Self {
         let (reader, writer) = stream.split();
         Self {
-            reader: LinkReader { source: reader, buffer: None, start: 0, end: 0, payload_left: 0 },
+            reader: LinkReader {
+                source: reader,
+                registered: Registered::default(),
+                buffer: None,
+                start: 0,
+                end: 0,
+                payload_left: 0,
+            },
             writer: LinkWriter {
                 sink: writer,
                 ahead: Vec::new(),
@@ -154,6 +162,7 @@ impl<S: Stream> Link<S> {
 /// The half of a link from which frames come.
 pub struct LinkReader<R> {
     source: R,
+    registered: Registered,
     /// Held only while it has bytes.
     buffer: Option<Buffer>,
     start: usize,
@@ -230,6 +239,9 @@ impl<R: Source> LinkReader<R> {
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        if self.registered.is_for(cx) && self.source.bare().is_some_and(is_quiet) {
+            return Poll::Pending;
+        }
         let mut buffer = self.buffer.take().unwrap_or_else(Buffer::take);
         if self.start > 0 {
             buffer.copy_within(self.start..self.end, 0);
@@ -239,7 +251,8 @@ impl<R: Source> LinkReader<R> {
         // There is room: a frame that is there in part is shorter than the buffer, and payload is handed out first.
         debug_assert!(self.end < BUFFER_BYTES);
         let mut room = ReadBuf::new(&mut buffer[self.end..]);
-        let outcome = Pin::new(&mut self.source).poll_read(cx, &mut room);
+        let source = Pin::new(&mut self.source);
+        let outcome = self.registered.ask(cx, |cx| source.poll_read(cx, &mut room));
         let count = room.filled().len();
         if self.end + count > 0 {
             self.buffer = Some(buffer);

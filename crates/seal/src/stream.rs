@@ -374,8 +374,8 @@ impl Outgoing {
                 self.records.pop_front();
             }
         }
-        // An idle connection holds no memory for what is not there.
-        if self.records.capacity() > 0 {
+        // An idle connection holds no memory for what is not there, but for the few words of a short queue.
+        if self.records.capacity() > RECORDS_KEPT {
             self.records = VecDeque::new();
         }
         Poll::Ready(Ok(()))
@@ -389,6 +389,8 @@ fn put(records: &mut VecDeque<Vec<u8>>, total: &mut usize, record: Vec<u8>) {
 
 /// What a reader has to have room for to have records opened in its own buffer: what is kept of one is shorter.
 const ROOM_BYTES_MIN: usize = RECORD_BYTES_MAX;
+/// Places in the queue of records that a connection keeps: what the library makes room for at first.
+const RECORDS_KEPT: usize = 4;
 /// Records of one write at most: those of the largest frame, and some short ones.
 const SLICES_MAX: usize = 8;
 

@@ -31,7 +31,7 @@ impl Call {
         link.queue(&Frame::Unseal);
         self.written(link, socket, LinkWriter::poll_unseal).await?;
         let bare = link.bare().ok_or(End::LinkBroken)?;
-        self.shared().is_pumped_outward = true;
+        self.tally.note_pumped_outward();
         self.socket_to_bare(socket, bare, pump).await
     }
 
@@ -46,7 +46,7 @@ impl Call {
         self.write(socket, &rest).await?;
         drop(rest);
         let bare = link.bare().ok_or(End::LinkBroken)?;
-        self.shared().is_pumped_inward = true;
+        self.tally.note_pumped_inward();
         self.bare_to_socket(bare, socket, pump).await
     }
 
@@ -58,13 +58,13 @@ impl Call {
         pump: &mut Pump,
     ) -> Result<(), End> {
         if self.shared().state.is_sending() {
-            let pumped = pump.run(socket.as_ref(), bare, |count| self.shared().note_read(count)).await;
+            let pumped = pump.run(socket.as_ref(), bare, |count| self.tally.note_read(count)).await;
             pumped.map_err(|failed| match failed {
                 Failed::From(_) => self.socket_failure(),
                 Failed::To(error) => self.bare_failed(&error),
             })?;
             SockRef::from(bare).shutdown(Shutdown::Write).map_err(|error| self.bare_failed(&error))?;
-            self.note_end(EndedBy::Socket);
+            self.tally.note_end(EndedBy::Socket);
             self.shared().state.on_fin_sent();
         }
         self.watch_socket(socket).await
@@ -78,7 +78,7 @@ impl Call {
         pump: &mut Pump,
     ) -> Result<(), End> {
         if self.shared().state.is_receiving() {
-            let pumped = pump.run(bare, (*socket).as_ref(), |count| self.note_written(count)).await;
+            let pumped = pump.run(bare, (*socket).as_ref(), |count| self.tally.note_written(count)).await;
             pumped.map_err(|failed| match failed {
                 Failed::From(error) => self.bare_failed(&error),
                 Failed::To(_) => self.socket_failure(),

@@ -13,12 +13,13 @@ use tracing::debug;
 use wire::limits::{DATA_BYTES_MAX, FRAME_HEADER_BYTES, UNSEAL_AFTER_BYTES};
 use wire::{AbortReason, Frame, LinkState};
 
-use super::shared::Shared;
-use super::{End, EndedBy, JoinLimits, read_socket};
+use super::shared::{Shared, Tally};
+use super::{End, EndedBy, JoinLimits, poll_read_socket};
 use crate::alarm::Alarm;
 use crate::link::{Incoming, Link, LinkError, LinkReader, LinkWriter};
 use crate::pump::Pump;
 use crate::race::{Either, both, race};
+use crate::registered::{Registered, is_quiet};
 use crate::stream::{Sink, Source, Stream};
 
 /// What is due before more of the socket is read.
@@ -33,6 +34,7 @@ enum Due {
 pub(super) struct Call {
     /// Never locked across a wait: a call may move from thread to thread.
     shared: Mutex<Shared>,
+    pub(super) tally: Tally,
     limits: JoinLimits,
 }
 
@@ -45,7 +47,12 @@ pub(super) struct Pumps {
 
 impl Call {
     pub(super) fn new(state: LinkState, limits: JoinLimits, begun: &[u8]) -> Self {
-        Self { shared: Mutex::new(Shared::new(state, begun)), limits }
+        let tally = Tally::default();
+        // The peer may have ended its direction before the call was joined.
+        if !state.may_receive() {
+            tally.note_end(EndedBy::Peer);
+        }
+        Self { shared: Mutex::new(Shared::new(state, begun)), tally, limits }
     }
 
     pub(super) fn shared(&self) -> MutexGuard<'_, Shared> {
@@ -58,19 +65,23 @@ impl Call {
         socket: &mut TcpStream,
         link: &mut Link<S>,
         pumps: &mut Pumps,
+        last_byte: &mut Instant,
         stop: impl Future<Output = ()>,
     ) -> Option<End> {
         let Link { reader, writer, alarm } = link;
         let (mut from_socket, mut to_socket) = socket.split();
         let outward = self.socket_to_link(&mut from_socket, writer, &mut pumps.outward);
         let inward = self.link_to_socket(reader, &mut to_socket, &mut pumps.inward);
-        let all_bare = poll_fn(|_| match *self.shared() {
-            Shared { is_pumped_outward: true, is_pumped_inward: true, .. } => Poll::Ready(()),
-            _ => Poll::Pending,
+        let mut silence = self.silence(alarm, last_byte);
+        let turn_over = poll_fn(|cx| match self.tally.is_pumped() {
+            true => Poll::Ready(Over::Bare),
+            false => silence(cx).map(|()| Over::Silent),
         });
-        match race(self.to_its_end(outward, inward, alarm, stop), all_bare).await {
-            Either::Left(ended) => Some(end_of(&ended)),
-            Either::Right(()) => None,
+        match race(both(outward, inward), race(turn_over, stop)).await {
+            Either::Left(ended) => Some(end_of(ended)),
+            Either::Right(Either::Left(Over::Bare)) => None,
+            Either::Right(Either::Left(Over::Silent)) => Some(SILENT),
+            Either::Right(Either::Right(())) => Some(STOPPED),
         }
     }
 
@@ -80,24 +91,19 @@ impl Call {
         socket: &mut TcpStream,
         link: &mut Link<S>,
         pumps: &mut Pumps,
+        last_byte: &mut Instant,
         stop: impl Future<Output = ()>,
     ) -> End {
         let Some(bare) = link.reader.bare() else { return End::LinkBroken };
         let (from_socket, mut to_socket) = socket.split();
         let outward = self.socket_to_bare(&from_socket, bare, &mut pumps.outward);
         let inward = self.bare_to_socket(bare, &mut to_socket, &mut pumps.inward);
-        end_of(&self.to_its_end(outward, inward, &mut link.alarm, stop).await)
-    }
-
-    /// Both directions, and what else may end the call.
-    fn to_its_end(
-        &self,
-        outward: impl Future<Output = Result<(), End>>,
-        inward: impl Future<Output = Result<(), End>>,
-        alarm: &mut Alarm,
-        stop: impl Future<Output = ()>,
-    ) -> impl Future<Output = Ended> {
-        race(both(outward, inward), race(self.silence(alarm), stop))
+        let silence = poll_fn(self.silence(&mut link.alarm, last_byte));
+        match race(both(outward, inward), race(silence, stop)).await {
+            Either::Left(ended) => end_of(ended),
+            Either::Right(Either::Left(())) => SILENT,
+            Either::Right(Either::Right(())) => STOPPED,
+        }
     }
 
     async fn socket_to_link<W: Sink>(
@@ -108,8 +114,14 @@ impl Call {
     ) -> Result<(), End> {
         if self.shared().state.may_send() {
             self.flush(link, socket).await?;
+            let mut begins = self.shared().state.is_caller();
+            let mut registered = Registered::default();
             loop {
-                let read = match race(self.due(link), read_socket(socket, DATA_BYTES_MAX)).await {
+                let reading = poll_fn(|cx| match registered.is_for(cx) && is_quiet((*socket).as_ref()) {
+                    true => Poll::Pending,
+                    false => registered.ask(cx, |cx| poll_read_socket(socket, cx, DATA_BYTES_MAX)),
+                });
+                let read = match race(self.due(link), reading).await {
                     Either::Left(Due::Permission) => {
                         self.shared().state.on_sent(wire::Kind::MayUnseal);
                         link.queue(&Frame::MayUnseal);
@@ -123,11 +135,14 @@ impl Call {
                 if count == 0 {
                     break;
                 }
-                self.note_payload_sent(&buffer[FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + count]);
+                if begins {
+                    begins = self.note_beginning(&buffer[FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + count]);
+                }
+                self.tally.note_read(count);
                 link.queue_payload(buffer, count);
                 self.flush(link, socket).await?;
             }
-            self.note_end(EndedBy::Socket);
+            self.tally.note_end(EndedBy::Socket);
             self.shared().state.on_sent(wire::Kind::End);
             link.queue(&Frame::End);
             self.flush(link, socket).await?;
@@ -152,7 +167,7 @@ impl Call {
             let before = link.bytes_written();
             let written = poll(link, cx);
             if link.bytes_written() != before {
-                self.shared().has_moved = true;
+                self.tally.note_life();
             }
             if let Poll::Ready(outcome) = written {
                 return Poll::Ready(outcome.map_err(|error| self.link_failed(&error)));
@@ -173,16 +188,17 @@ impl Call {
             if !may {
                 return Poll::Pending;
             }
-            let Shared { state, beginning, from_socket, to_socket, .. } = *self.shared();
-            if !(state.may_permit() || state.may_unseal()) || !beginning.is_client_hello() {
+            let (from_socket, to_socket) = self.tally.bytes();
+            let is_worth_it = from_socket + to_socket >= UNSEAL_AFTER_BYTES;
+            // Of a call that has said little, and nothing but payload, it is clear without a lock.
+            if !is_worth_it && !self.tally.has_heard_frame() {
                 return Poll::Pending;
             }
-            if state.may_unseal() {
-                return Poll::Ready(Due::Unsealing);
-            }
-            match from_socket + to_socket >= UNSEAL_AFTER_BYTES {
-                true => Poll::Ready(Due::Permission),
-                false => Poll::Pending,
+            let Shared { state, beginning, .. } = *self.shared();
+            match beginning.is_client_hello() {
+                true if state.may_unseal() => Poll::Ready(Due::Unsealing),
+                true if state.may_permit() && is_worth_it => Poll::Ready(Due::Permission),
+                _ => Poll::Pending,
             }
         })
     }
@@ -206,18 +222,26 @@ impl Call {
         socket: &mut WriteHalf<'_>,
         pump: &mut Pump,
     ) -> Result<(), End> {
-        while self.shared().state.may_receive() {
+        let mut begins = !self.shared().state.is_caller();
+        // No payload changes it, and none is out of turn while it is so: the call has been accepted.
+        let mut is_open = self.shared().state.may_receive();
+        while is_open {
             match link.next().await.map_err(|error| self.link_failed(&error))? {
                 Incoming::Payload(bytes) => {
-                    self.note_payload_received(bytes)?;
+                    if begins {
+                        begins = self.note_beginning(bytes);
+                    }
+                    self.tally.note_life();
                     self.write(socket, bytes).await?;
                 }
                 Incoming::Frame(frame) => {
                     self.try_update(|state| state.on_received(frame.kind()))?;
+                    self.tally.note_frame();
                     if let Frame::Abort(reason) = frame {
                         self.shared().aborted_by_peer = true;
                         return Err(End::Aborted(reason));
                     }
+                    is_open = self.shared().state.may_receive();
                 }
             }
         }
@@ -230,7 +254,7 @@ impl Call {
 
     /// The peer has ended its direction, and so the socket is told.
     pub(super) async fn pass_on_end(&self, socket: &mut WriteHalf<'_>) -> Result<(), End> {
-        self.note_end(EndedBy::Peer);
+        self.tally.note_end(EndedBy::Peer);
         // Where this was the last direction, closing says FIN as well.
         if self.shared().state.is_sending() {
             socket.shutdown().await.map_err(|_| self.socket_failure())?;
@@ -246,7 +270,7 @@ impl Call {
     pub(super) async fn write(&self, socket: &mut WriteHalf<'_>, mut bytes: &[u8]) -> Result<(), End> {
         while !bytes.is_empty() {
             let count = socket.write(bytes).await.map_err(|_| self.socket_failure())?;
-            self.note_written(count);
+            self.tally.note_written(count);
             bytes = &bytes[count..];
         }
         Ok(())
@@ -276,56 +300,30 @@ impl Call {
         })
     }
 
-    /// Returns when no byte has moved for as long as the limits allow. A byte touches neither the timer nor the clock: that
+    /// Ready when no byte has moved for as long as the limits allow. A byte touches neither the timer nor the clock: that
     /// something has moved is noticed at the end of the turn in which it did.
-    async fn silence(&self, alarm: &mut Alarm) {
+    fn silence(
+        &self,
+        alarm: &mut Alarm,
+        last_byte: &mut Instant,
+    ) -> impl FnMut(&mut Context<'_>) -> Poll<()> {
         let limits = self.limits;
-        poll_fn(|cx| {
-            let mut shared = self.shared();
-            if std::mem::take(&mut shared.has_moved) {
-                shared.last_byte = Instant::now();
+        move |cx| {
+            if self.tally.take_life() {
+                *last_byte = Instant::now();
             }
-            let bound = if shared.first_end.is_some() { Some(limits.reap) } else { limits.idle };
+            let bound = if self.tally.first_end().is_some() { Some(limits.reap) } else { limits.idle };
             // A bound beyond what the clock can tell is none.
-            let until = bound.and_then(|bound| shared.last_byte.checked_add(bound));
-            drop(shared);
+            let until = bound.and_then(|bound| last_byte.checked_add(bound));
             until.map_or(Poll::Pending, |until| alarm.poll(cx, until))
-        })
-        .await;
-    }
-
-    /// The socket has said more.
-    fn note_payload_sent(&self, bytes: &[u8]) {
-        let mut shared = self.shared();
-        shared.state.on_payload_sent(bytes.len());
-        if shared.state.is_caller() {
-            shared.beginning.note(bytes);
         }
-        shared.note_read(bytes.len());
     }
 
-    /// The peer has said more.
-    fn note_payload_received(&self, bytes: &[u8]) -> Result<(), End> {
+    /// The caller has said more: whether what it says next is of interest as well.
+    fn note_beginning(&self, bytes: &[u8]) -> bool {
         let mut shared = self.shared();
-        shared.state.on_payload_received(bytes.len()).map_err(|violation| link_failure(&violation.into()))?;
-        if !shared.state.is_caller() {
-            shared.beginning.note(bytes);
-        }
-        shared.has_moved = true;
-        Ok(())
-    }
-
-    /// Bytes were handed to the socket.
-    pub(super) fn note_written(&self, count: usize) {
-        let mut shared = self.shared();
-        shared.to_socket += count as u64;
-        shared.has_moved = true;
-    }
-
-    pub(super) fn note_end(&self, by: EndedBy) {
-        let mut shared = self.shared();
-        shared.first_end.get_or_insert(by);
-        shared.has_moved = true;
+        shared.beginning.note(bytes);
+        !shared.beginning.is_complete()
     }
 
     fn try_update(
@@ -341,16 +339,19 @@ impl Call {
     }
 }
 
-/// By its directions, by silence, or by a wish.
-type Ended = Either<Result<(), End>, Either<(), ()>>;
+/// Why a call that is under the seal goes on no longer like this.
+enum Over {
+    /// No byte has moved for too long.
+    Silent,
+    /// Both directions have left the seal.
+    Bare,
+}
 
-fn end_of(ended: &Ended) -> End {
-    match ended {
-        Either::Left(Ok(())) => End::Orderly,
-        Either::Left(Err(end)) => *end,
-        Either::Right(Either::Left(())) => End::Aborted(AbortReason::Idle),
-        Either::Right(Either::Right(())) => End::Aborted(AbortReason::Drain),
-    }
+const SILENT: End = End::Aborted(AbortReason::Idle);
+const STOPPED: End = End::Aborted(AbortReason::Drain);
+
+fn end_of(directions: Result<(), End>) -> End {
+    directions.err().unwrap_or(End::Orderly)
 }
 
 pub(super) fn link_failure(error: &LinkError) -> End {

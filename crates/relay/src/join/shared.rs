@@ -1,28 +1,19 @@
 //! What the two directions of a call know of each other.
 
-use tokio::time::Instant;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
 use wire::LinkState;
 
 use super::EndedBy;
 use crate::beginning::Beginning;
 
-/// What is known of a call while its two directions run side by side in one task.
+/// Where a call stands.
 #[derive(Clone, Copy)]
 pub(super) struct Shared {
     pub(super) state: LinkState,
-    pub(super) from_socket: u64,
-    pub(super) to_socket: u64,
-    pub(super) first_end: Option<EndedBy>,
     pub(super) socket_failed: bool,
     pub(super) aborted_by_peer: bool,
-    /// Whether the direction from the socket has left the seal, and is pumped.
-    pub(super) is_pumped_outward: bool,
-    /// Whether the direction to the socket is.
-    pub(super) is_pumped_inward: bool,
-    /// Whether a byte has moved since the clock was last looked at.
-    pub(super) has_moved: bool,
-    /// When a byte has moved last, as far as the clock was looked at.
-    pub(super) last_byte: Instant,
     /// What the caller has said first.
     pub(super) beginning: Beginning,
 }
@@ -32,25 +23,92 @@ impl Shared {
     pub(super) fn new(state: LinkState, begun: &[u8]) -> Self {
         let mut beginning = Beginning::default();
         beginning.note(begun);
-        Self {
-            state,
-            from_socket: 0,
-            to_socket: 0,
-            // The peer may have ended its direction before the call was joined.
-            first_end: (!state.may_receive()).then_some(EndedBy::Peer),
-            socket_failed: false,
-            aborted_by_peer: false,
-            is_pumped_outward: false,
-            is_pumped_inward: false,
-            has_moved: false,
-            last_byte: Instant::now(),
-            beginning,
-        }
+        Self { state, socket_failed: false, aborted_by_peer: false, beginning }
+    }
+}
+
+/// What is noted with every piece of payload, or asked at every turn. A call is one task, so that nothing has to be
+/// ordered here: unlike the lock of [`Shared`] it costs no more than a plain variable.
+#[derive(Default)]
+pub(super) struct Tally {
+    from_socket: AtomicU64,
+    to_socket: AtomicU64,
+    has_moved: AtomicBool,
+    first_end: OnceLock<EndedBy>,
+    has_heard_frame: AtomicBool,
+    is_pumped_outward: AtomicBool,
+    is_pumped_inward: AtomicBool,
+}
+
+impl Tally {
+    /// Bytes have come from the socket.
+    pub(super) fn note_read(&self, count: usize) {
+        add(&self.from_socket, count);
+        self.note_life();
     }
 
-    /// Bytes have come from the socket.
-    pub(super) fn note_read(&mut self, count: usize) {
-        self.from_socket += count as u64;
-        self.has_moved = true;
+    /// Bytes were handed to the socket.
+    pub(super) fn note_written(&self, count: usize) {
+        add(&self.to_socket, count);
+        self.note_life();
     }
+
+    /// A byte has moved somewhere.
+    pub(super) fn note_life(&self) {
+        self.has_moved.store(true, Ordering::Relaxed);
+    }
+
+    /// A direction has ended: the first says who ended the call.
+    pub(super) fn note_end(&self, by: EndedBy) {
+        self.first_end.get_or_init(|| by);
+        self.note_life();
+    }
+
+    /// The peer has said something else than payload.
+    pub(super) fn note_frame(&self) {
+        self.has_heard_frame.store(true, Ordering::Relaxed);
+    }
+
+    /// The direction from the socket has left the seal, and is pumped.
+    pub(super) fn note_pumped_outward(&self) {
+        self.is_pumped_outward.store(true, Ordering::Relaxed);
+    }
+
+    /// The direction to the socket has.
+    pub(super) fn note_pumped_inward(&self) {
+        self.is_pumped_inward.store(true, Ordering::Relaxed);
+    }
+
+    /// Payload bytes from the socket, and to it.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        (self.from_socket.load(Ordering::Relaxed), self.to_socket.load(Ordering::Relaxed))
+    }
+
+    /// Whether a byte has moved since this was asked last.
+    pub(super) fn take_life(&self) -> bool {
+        let has_moved = self.has_moved.load(Ordering::Relaxed);
+        if has_moved {
+            self.has_moved.store(false, Ordering::Relaxed);
+        }
+        has_moved
+    }
+
+    /// Whether the peer has said something else than payload.
+    pub(super) fn has_heard_frame(&self) -> bool {
+        self.has_heard_frame.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn first_end(&self) -> Option<EndedBy> {
+        self.first_end.get().copied()
+    }
+
+    /// Whether both directions are pumped.
+    pub(super) fn is_pumped(&self) -> bool {
+        self.is_pumped_outward.load(Ordering::Relaxed) && self.is_pumped_inward.load(Ordering::Relaxed)
+    }
+}
+
+/// One task alone adds, so that the addition needs no lock on the bus.
+fn add(counter: &AtomicU64, count: usize) {
+    counter.store(counter.load(Ordering::Relaxed) + count as u64, Ordering::Relaxed);
 }

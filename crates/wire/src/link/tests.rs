@@ -1,3 +1,5 @@
+use std::vec::Vec;
+
 use super::*;
 
 /// Moves one frame from one end to the other.
@@ -248,4 +250,61 @@ fn an_answer_to_a_heartbeat_may_cross_the_beginning_of_a_call() {
         assert!(!caller.is_unanswered(), "whatever comes is an answer");
         assert!(caller.on_received(Kind::Heartbeat).is_err(), "and then it is too late for another");
     }
+}
+
+/// What an end may send where it stands.
+fn sendable(state: &LinkState) -> Vec<Kind> {
+    let mut kinds = Vec::new();
+    let inward = state.way == Way::Inward;
+    if state.is_standby() && state.is_caller() {
+        kinds.push(if inward { Kind::Offer } else { Kind::Dial });
+    }
+    if !state.is_caller() && state.send_open && state.phase == Phase::Offered {
+        kinds.push(if inward { Kind::Accept } else { Kind::Connected });
+    }
+    if state.may_send() && state.is_accepted() {
+        kinds.extend([Kind::End, Kind::Abort]);
+    }
+    if state.may_permit() {
+        kinds.push(Kind::MayUnseal);
+    }
+    if state.may_unseal() {
+        kinds.push(Kind::Unseal);
+    }
+    kinds
+}
+
+#[test]
+fn payload_of_an_accepted_call_is_in_turn_for_as_long_as_its_direction_is_open() {
+    let mut reached: Vec<LinkState> = [Role::Proxy, Role::Client]
+        .iter()
+        .flat_map(|role| [LinkState::standby(*role), LinkState::outward(*role)])
+        .collect();
+    let (mut at, mut accepted) = (0, 0);
+    while let Some(&state) = reached.get(at) {
+        at += 1;
+        if state.is_accepted() && state.may_receive() {
+            accepted += 1;
+            assert_eq!({ state }.on_payload_received(1 << 40), Ok(()), "{state:?}");
+        }
+        if state.is_accepted() && state.may_send() {
+            assert_eq!(state.payload_allowance(), usize::MAX, "{state:?}");
+        }
+        let heard = Kind::ALL.into_iter().filter_map(|kind| {
+            let mut next = state;
+            (kind != Kind::Data && next.on_received(kind).is_ok()).then_some(next)
+        });
+        let said = sendable(&state).into_iter().map(|kind| {
+            let mut next = state;
+            next.on_sent(kind);
+            next
+        });
+        let next: Vec<_> = heard.chain(said).collect();
+        for state in next {
+            if !reached.contains(&state) {
+                reached.push(state);
+            }
+        }
+    }
+    assert!(accepted > 10, "{accepted} of {at} states");
 }
