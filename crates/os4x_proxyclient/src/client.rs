@@ -19,7 +19,7 @@ use crate::local_doors::LocalDoors;
 use crate::options::Options;
 use crate::outbound_call::Exits;
 use crate::session::{Event, Session, random};
-use crate::surroundings::{Config, Surroundings};
+use crate::surroundings::{Config, SetUps, Surroundings};
 
 /// After running calls were told to end: the time they and the sessions get for saying so.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -129,6 +129,7 @@ impl Client {
                     config: self.config.subscribe(),
                     stop: self.stop_seen.clone(),
                     calls: self.calls.clone(),
+                    set_ups: SetUps::default(),
                 })
             });
         }

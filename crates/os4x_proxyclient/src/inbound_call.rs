@@ -58,11 +58,20 @@ pub(crate) async fn carry<S: Stream>(
     around: &Surroundings,
 ) -> Result<(), LinkError> {
     let _count = around.count_call();
+    let set_up = around.set_ups.begin();
     let mut early = Vec::new();
     // In a place of its own, so that a call that stands for hours does not keep the room for its beginning.
     match Box::pin(wait_for(target, link, state, (call.id, call.arrived), &mut early)).await {
         Outcome::Reached(socket) => {
-            link.writer.queue(&Frame::Accept(call.id));
+            let accept = Frame::Accept(call.id);
+            // One call alone is told at once. Among others what the target says first may take it along, which spares
+            // both ends work when they have most.
+            if set_up.is_alone() {
+                link.writer.queue(&accept);
+            } else {
+                link.writer.queue_to_wait(&accept);
+            }
+            drop(set_up);
             state.on_sent(Kind::Accept);
             run(link, state, call, socket, &early, around).await;
         }

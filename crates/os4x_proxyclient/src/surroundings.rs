@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use daemon::address::HostPort;
@@ -52,6 +53,8 @@ pub(crate) struct Surroundings {
     pub(crate) stop: Stop,
     /// Calls that are being set up or are running, with any proxy.
     pub(crate) calls: Arc<watch::Sender<usize>>,
+    /// Calls of partners that are being set up.
+    pub(crate) set_ups: SetUps,
 }
 
 impl Surroundings {
@@ -129,6 +132,34 @@ impl Drop for CallCount {
     }
 }
 
+/// Calls that are being set up.
+#[derive(Clone, Default)]
+pub(crate) struct SetUps(Arc<AtomicUsize>);
+
+impl SetUps {
+    /// One more, for as long as the value lives.
+    pub(crate) fn begin(&self) -> SetUp {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        SetUp(self.0.clone())
+    }
+}
+
+/// One call that is being set up.
+pub(crate) struct SetUp(Arc<AtomicUsize>);
+
+impl SetUp {
+    /// Whether no other call is.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 1
+    }
+}
+
+impl Drop for SetUp {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The reason that the proxy is told, and the sentence for our own log, when a target was not reached.
 pub(crate) fn refusal(target: &HostPort, error: &ConnectError) -> (RefuseReason, String) {
     let reason = match error {
@@ -139,4 +170,20 @@ pub(crate) fn refusal(target: &HostPort, error: &ConnectError) -> (RefuseReason,
         _ => RefuseReason::Unreachable,
     };
     (reason, format!("the target {target}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_alone_until_another_is_set_up_and_once_that_is_over() {
+        let set_ups = SetUps::default();
+        let first = set_ups.begin();
+        assert!(first.is_alone());
+        let second = set_ups.clone().begin();
+        assert!(!first.is_alone() && !second.is_alone());
+        drop(first);
+        assert!(second.is_alone());
+    }
 }

@@ -3,6 +3,8 @@
 //! Both halves are cancel-safe: a frame that was read in part or written in part is kept and continued at the
 //! next call, so a task may wait for a frame and for something else at the same time.
 
+mod error;
+
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -12,74 +14,16 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use wire::limits::{BODY_BYTES_MAX, DATA_BYTES_MAX, FRAME_HEADER_BYTES};
-use wire::{Frame, Header, Kind, Malformed, Violation};
+use wire::{Frame, Header, Kind, Malformed};
 
 use crate::alarm::Alarm;
 use crate::buffer::{BUFFER_BYTES, Buffer};
 use crate::registered::{Registered, is_quiet};
 use crate::stream::{Sink, Source, Stream};
 
+pub use error::LinkError;
+
 const _: () = assert!(FRAME_HEADER_BYTES + BODY_BYTES_MAX <= BUFFER_BYTES, "a frame fits into a buffer");
-
-/// Why a link or a control link is of no more use.
-#[derive(Debug)]
-pub enum LinkError {
-    /// The peer closed it in order, between two frames.
-    Closed,
-    /// It broke: a reset, a time-out, or an end in the middle of a frame or without the seal's own goodbye.
-    Broken(io::Error),
-    /// The peer sent what is no frame.
-    Malformed(Malformed),
-    /// The peer sent a frame out of turn.
-    Violation(Violation),
-}
-
-impl LinkError {
-    /// The peer gave no sign of life in time.
-    pub fn silence() -> Self {
-        Self::Broken(io::ErrorKind::TimedOut.into())
-    }
-
-    /// Whether that is so.
-    pub fn is_silence(&self) -> bool {
-        matches!(self, Self::Broken(error) if error.kind() == io::ErrorKind::TimedOut)
-    }
-}
-
-impl fmt::Display for LinkError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Closed => f.write_str("closed by the other end"),
-            // The library's own words are longer and lead elsewhere.
-            Self::Broken(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                f.write_str("broken off: the other end stopped without a word")
-            }
-            Self::Broken(error) => write!(f, "broken: {error}"),
-            Self::Malformed(malformed) => write!(f, "the other end sent {malformed}"),
-            Self::Violation(violation) => violation.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for LinkError {}
-
-impl From<io::Error> for LinkError {
-    fn from(error: io::Error) -> Self {
-        Self::Broken(error)
-    }
-}
-
-impl From<Malformed> for LinkError {
-    fn from(malformed: Malformed) -> Self {
-        Self::Malformed(malformed)
-    }
-}
-
-impl From<Violation> for LinkError {
-    fn from(violation: Violation) -> Self {
-        Self::Violation(violation)
-    }
-}
 
 /// What came next on a link.
 pub enum Incoming<'a> {
@@ -137,6 +81,7 @@ impl<S: Stream> Link<S> {
                 frames: Vec::new(),
                 frames_at: 0,
                 is_flushed: true,
+                may_wait: false,
                 is_cut: false,
                 bytes_written: 0,
             },
@@ -290,6 +235,8 @@ pub struct LinkWriter<W> {
     frames_at: usize,
     /// Whether the stream has passed on everything that it was given: a seal keeps what the socket did not take.
     is_flushed: bool,
+    /// Whether nothing is queued that could not wait for company.
+    may_wait: bool,
     is_cut: bool,
     bytes_written: u64,
 }
@@ -299,6 +246,18 @@ impl<W: Sink> LinkWriter<W> {
     pub fn queue(&mut self, frame: &Frame) {
         self.is_flushed = false;
         frame.encode(&mut self.frames);
+    }
+
+    /// Queues a frame for which nobody waits, as long as it does not wait long: payload that is to come soon may take it
+    /// along.
+    pub fn queue_to_wait(&mut self, frame: &Frame) {
+        self.may_wait = self.is_flushed || self.may_wait;
+        self.queue(frame);
+    }
+
+    /// Whether what is queued may wait a little.
+    pub(crate) fn may_wait(&self) -> bool {
+        self.may_wait
     }
 
     /// Queues a `Data` frame whose payload is `payload_bytes` from [`FRAME_HEADER_BYTES`] on in `buffer`; the
@@ -373,6 +332,7 @@ impl<W: Sink> LinkWriter<W> {
         self.frames_at = 0;
         ready!(Pin::new(&mut self.sink).poll_flush(cx))?;
         self.is_flushed = true;
+        self.may_wait = false;
         Poll::Ready(Ok(()))
     }
 }

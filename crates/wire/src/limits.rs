@@ -74,6 +74,8 @@ pub const PROBES_MISSED_MAX: u64 = 2;
 
 /// The client says `Ringing` when the target has not answered by then.
 pub const RINGING_AFTER_MS: u64 = 500;
+/// That a call is accepted is told at once, or with what the target says by then: as one segment.
+pub const ANSWER_WAITS_MS: u64 = 2;
 /// Without any sign on a link for so long after an offer, the link is dead and the next one is tried.
 pub const OFFER_SIGN_MS: u64 = 3_000;
 /// The proxy answers a claim within this, or the link that made it is dead.
@@ -123,6 +125,8 @@ const _: () = assert!(OUTWARD_OPENING_MAX + STANDBY_OPENING_MAX < HANDSHAKES_PER
 const _: () = assert!(HOST_BYTES_MAX < 256, "counted in one byte");
 const _: () = assert!(HANDSHAKES_PER_ADDRESS_MAX < HANDSHAKES_MAX, "one address cannot use up all");
 const _: () = assert!(RINGING_AFTER_MS * 3 <= OFFER_SIGN_MS, "ringing must have time to travel");
+const _: () =
+    assert!(RINGING_AFTER_MS + ANSWER_WAITS_MS * 100 < OFFER_SIGN_MS, "nobody notices that an answer waits");
 const _: () = assert!(SILENCE_MS_MIN / HEARTBEATS_PER_SILENCE > 100);
 const _: () =
     assert!(probe_ms(SILENCE_MS_MIN / HEARTBEATS_PER_SILENCE) >= OFFER_SIGN_MS, "no offer is more patient");

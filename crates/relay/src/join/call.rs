@@ -3,14 +3,15 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::Instant;
 use tracing::debug;
-use wire::limits::{DATA_BYTES_MAX, FRAME_HEADER_BYTES, UNSEAL_AFTER_BYTES};
+use wire::limits::{ANSWER_WAITS_MS, DATA_BYTES_MAX, FRAME_HEADER_BYTES, UNSEAL_AFTER_BYTES};
 use wire::{AbortReason, Frame, LinkState};
 
 use super::shared::{Shared, Tally};
@@ -24,6 +25,8 @@ use crate::stream::{Sink, Source, Stream};
 
 /// What is due before more of the socket is read.
 enum Due {
+    /// What is queued has waited long enough for payload to take it along.
+    Flush,
     /// The inside permits to leave the seal.
     Permission,
     /// This direction leaves it.
@@ -69,6 +72,7 @@ impl Call {
         stop: impl Future<Output = ()>,
     ) -> Option<End> {
         let Link { reader, writer, alarm } = link;
+        self.tally.set_waiting(writer.may_wait());
         let (mut from_socket, mut to_socket) = socket.split();
         let outward = self.socket_to_link(&mut from_socket, writer, &mut pumps.outward);
         let inward = self.link_to_socket(reader, &mut to_socket, &mut pumps.inward);
@@ -113,7 +117,9 @@ impl Call {
         pump: &mut Pump,
     ) -> Result<(), End> {
         if self.shared().state.may_send() {
-            self.flush(link, socket).await?;
+            if !link.may_wait() {
+                self.flush(link, socket).await?;
+            }
             let mut begins = self.shared().state.is_caller();
             let mut registered = Registered::default();
             loop {
@@ -122,6 +128,10 @@ impl Call {
                     false => registered.ask(cx, |cx| poll_read_socket(socket, cx, DATA_BYTES_MAX)),
                 });
                 let read = match race(self.due(link), reading).await {
+                    Either::Left(Due::Flush) => {
+                        self.flush(link, socket).await?;
+                        continue;
+                    }
                     Either::Left(Due::Permission) => {
                         self.shared().state.on_sent(wire::Kind::MayUnseal);
                         link.queue(&Frame::MayUnseal);
@@ -170,6 +180,7 @@ impl Call {
                 self.tally.note_life();
             }
             if let Poll::Ready(outcome) = written {
+                self.tally.set_waiting(false);
                 return Poll::Ready(outcome.map_err(|error| self.link_failed(&error)));
             }
             if failed.is_none() {
@@ -184,7 +195,11 @@ impl Call {
     /// What this end has to say before it reads on. Needs no waker: what makes it due runs in the same task.
     fn due<W: Sink>(&self, link: &LinkWriter<W>) -> impl Future<Output = Due> {
         let may = self.limits.unseal && link.bare().is_some();
+        let may_wait = link.may_wait();
         poll_fn(move |_| {
+            if may_wait && !self.tally.is_waiting() {
+                return Poll::Ready(Due::Flush);
+            }
             if !may {
                 return Poll::Pending;
             }
@@ -232,6 +247,8 @@ impl Call {
                         begins = self.note_beginning(bytes);
                     }
                     self.tally.note_life();
+                    // Who goes on speaking is to know that somebody listens.
+                    self.tally.set_waiting(false);
                     self.write(socket, bytes).await?;
                 }
                 Incoming::Frame(frame) => {
@@ -308,7 +325,16 @@ impl Call {
         last_byte: &mut Instant,
     ) -> impl FnMut(&mut Context<'_>) -> Poll<()> {
         let limits = self.limits;
+        let mut waits_until = None;
         move |cx| {
+            if self.tally.is_waiting() {
+                let wait = Duration::from_millis(ANSWER_WAITS_MS);
+                let until = *waits_until.get_or_insert_with(|| *last_byte + wait);
+                ready!(alarm.poll(cx, until));
+                self.tally.set_waiting(false);
+                // It is what is queued that is due now, and asked first.
+                cx.waker().wake_by_ref();
+            }
             if self.tally.take_life() {
                 *last_byte = Instant::now();
             }

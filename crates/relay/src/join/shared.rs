@@ -36,6 +36,7 @@ pub(super) struct Tally {
     has_moved: AtomicBool,
     first_end: OnceLock<EndedBy>,
     has_heard_frame: AtomicBool,
+    is_waiting: AtomicBool,
     is_pumped_outward: AtomicBool,
     is_pumped_inward: AtomicBool,
 }
@@ -67,6 +68,16 @@ impl Tally {
     /// The peer has said something else than payload.
     pub(super) fn note_frame(&self) {
         self.has_heard_frame.store(true, Ordering::Relaxed);
+    }
+
+    /// What is queued waits for payload to take it along, or no longer.
+    pub(super) fn set_waiting(&self, is_waiting: bool) {
+        self.is_waiting.store(is_waiting, Ordering::Relaxed);
+    }
+
+    /// Whether it still does.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.is_waiting.load(Ordering::Relaxed)
     }
 
     /// The direction from the socket has left the seal, and is pumped.
