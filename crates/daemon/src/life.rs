@@ -28,11 +28,14 @@ pub struct Shell {
 }
 
 /// What a daemon does in its life.
-pub trait Service: Sized {
+pub trait Service: Sized + 'static {
     /// How it stands, in one line, for the log when it is ready and when it was reloaded.
     fn status(&self) -> Option<String> {
         None
     }
+
+    /// Its thread has nothing to do and is about to wait.
+    fn before_waiting() {}
 
     /// Reads the configuration again and takes over what has changed.
     ///
@@ -70,6 +73,7 @@ pub fn live<S: Service>(
     let runtime = Builder::new_current_thread()
         .enable_all()
         .event_interval(TASKS_BETWEEN_LOOKS)
+        .on_thread_park(S::before_waiting)
         .build()
         .map_err(Failure::operator)?;
     runtime.block_on(async {

@@ -45,6 +45,10 @@ impl Service for Running {
         Some(self.0.license_status().to_string())
     }
 
+    fn before_waiting() {
+        relay::gather();
+    }
+
     async fn reload(&mut self) -> Result<(), Failure> {
         self.0.reload(read_options()?).await
     }

@@ -39,6 +39,10 @@ fn run() -> Result<ExitCode, Failure> {
 struct Running(Client);
 
 impl Service for Running {
+    fn before_waiting() {
+        relay::gather();
+    }
+
     async fn reload(&mut self) -> Result<(), Failure> {
         self.0.reload(read_options()?).await
     }

@@ -12,6 +12,7 @@
 //! * [`stream`]: what lies between the daemons, a sealed connection.
 //! * [`link`]: such a stream, cut into the frames of [`wire`].
 //! * `pump`: bytes from one connection to another, in the kernel.
+//! * [`gather()`]: under load they come together first.
 //! * [`join()`]: the heart: a plain socket and a link become one call.
 #![forbid(unsafe_code)]
 
@@ -23,6 +24,7 @@ pub mod call_event;
 pub mod callee;
 pub mod caller;
 pub mod connect;
+mod gather;
 pub mod heartbeat;
 pub mod join;
 pub mod link;
@@ -36,6 +38,7 @@ pub mod stream;
 pub use beginning::Beginning;
 pub use caller::{Answer, Caller};
 pub use connect::{ConnectError, connect};
+pub use gather::gather;
 pub use join::{End, EndedBy, JoinLimits, Joined, Path, join};
 pub use link::{Incoming, Link, LinkError};
 pub use race::{Either, race};
