@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
-use rustls::crypto::CryptoProvider;
-use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider, kx_group};
-use rustls::pki_types::CertificateDer;
+use rustls::crypto::aws_lc_rs::{cipher_suite, kx_group};
+use rustls::crypto::{CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ServerConfig, SupportedCipherSuite};
 
@@ -30,7 +30,7 @@ pub(crate) fn server_config(
     authorized: Arc<Authorized>,
 ) -> Result<ServerConfig, rustls::Error> {
     let provider = Arc::new(provider());
-    let verifier = RawKeyVerifier::new(authorized, provider.signature_verification_algorithms);
+    let verifier = RawKeyVerifier::new(authorized);
     let resolver = AlwaysResolvesServerRawPublicKeys::new(certified(key));
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])?
@@ -52,7 +52,7 @@ pub(crate) fn client_config(
     authorized: Arc<Authorized>,
 ) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(provider());
-    let verifier = RawKeyVerifier::new(authorized, provider.signature_verification_algorithms);
+    let verifier = RawKeyVerifier::new(authorized);
     let resolver = AlwaysResolvesClientRawPublicKeys::new(certified(key));
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])?
@@ -70,12 +70,34 @@ pub(crate) fn client_config(
 }
 
 /// TLS 1.3 suites, hybrid post-quantum key exchange and no other: both ends are ours, so that there is
-/// nothing to come down to.
+/// nothing to come down to. Signatures are our verifier's matter and keys are [`IdentityKey`]'s: what else the library
+/// could speak is not even linked.
 fn provider() -> CryptoProvider {
     CryptoProvider {
         cipher_suites: cipher_suites(aes_in_hardware()),
         kx_groups: vec![kx_group::X25519MLKEM768],
-        ..default_provider()
+        signature_verification_algorithms: WebPkiSupportedAlgorithms { all: &[], mapping: &[] },
+        secure_random: &Random,
+        key_provider: &NoOtherKeys,
+    }
+}
+
+#[derive(Debug)]
+struct Random;
+
+impl SecureRandom for Random {
+    fn fill(&self, buffer: &mut [u8]) -> Result<(), GetRandomFailed> {
+        aws_lc_rs::rand::fill(buffer).map_err(|_| GetRandomFailed)
+    }
+}
+
+/// The only keys there are, are [`IdentityKey`]s.
+#[derive(Debug)]
+struct NoOtherKeys;
+
+impl KeyProvider for NoOtherKeys {
+    fn load_private_key(&self, _key: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+        Err(rustls::Error::General("keys are read by seal itself".into()))
     }
 }
 

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
-use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerIncompatible,
@@ -18,12 +18,11 @@ use crate::{Authorized, PublicKey};
 #[derive(Debug)]
 pub(crate) struct RawKeyVerifier {
     authorized: Arc<Authorized>,
-    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl RawKeyVerifier {
-    pub(crate) const fn new(authorized: Arc<Authorized>, algorithms: WebPkiSupportedAlgorithms) -> Self {
-        Self { authorized, algorithms }
+    pub(crate) const fn new(authorized: Arc<Authorized>) -> Self {
+        Self { authorized }
     }
 
     /// Passes a peer whose key is listed; everybody else ends here.
@@ -45,8 +44,11 @@ impl RawKeyVerifier {
         if signature.scheme != SignatureScheme::ED25519 {
             return Err(rustls::PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into());
         }
-        let spki = SubjectPublicKeyInfoDer::from(presented.as_ref());
-        verify_tls13_signature_with_raw_key(message, &spki, signature, &self.algorithms)
+        let key = PublicKey::from_spki(presented).ok_or(CertificateError::BadEncoding)?;
+        UnparsedPublicKey::new(&ED25519, key.as_bytes())
+            .verify(message, signature.signature())
+            .map_err(|_| CertificateError::BadSignature)?;
+        Ok(HandshakeSignatureValid::assertion())
     }
 }
 
