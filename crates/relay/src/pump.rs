@@ -10,7 +10,6 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use crate::buffer::Buffer;
-use crate::gather;
 use crate::race::{Either, race};
 
 /// Which of the two connections has failed.
@@ -179,7 +178,6 @@ impl Pipe {
     fn fill(&mut self, from: &TcpStream) -> io::Result<usize> {
         let count = splice(from, None, &self.inlet, None, self.size, FLAGS)?;
         self.filled += count;
-        gather::note_pumped(count);
         Ok(count)
     }
 

@@ -14,6 +14,7 @@ use wire::{AbortReason, Frame, Kind};
 
 use super::call::{Call, link_failure};
 use super::{End, EndedBy};
+use crate::gather;
 use crate::link::{LinkError, LinkReader, LinkWriter};
 use crate::pump::{Failed, Pump, failure_of};
 use crate::race::{Either, race};
@@ -58,7 +59,11 @@ impl Call {
         pump: &mut Pump,
     ) -> Result<(), End> {
         if self.shared().state.is_sending() {
-            let pumped = pump.run(socket.as_ref(), bare, |count| self.tally.note_read(count)).await;
+            let moved = |count| {
+                self.tally.note_read(count);
+                gather::note_read(count);
+            };
+            let pumped = pump.run(socket.as_ref(), bare, moved).await;
             pumped.map_err(|failed| match failed {
                 Failed::From(_) => self.socket_failure(),
                 Failed::To(error) => self.bare_failed(&error),
