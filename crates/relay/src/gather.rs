@@ -22,7 +22,7 @@ pub(crate) fn note_read(count: usize) {
 }
 
 /// To be called whenever this thread has nothing to do and is about to wait for its sockets: lets bytes come together for
-/// [`GATHERING`] where much has come since the last time.
+/// 100 µs where much has come since the last time.
 pub fn gather() {
     if is_due() {
         thread::sleep(GATHERING);
