@@ -27,29 +27,32 @@ impl RawKeyVerifier {
 
     /// Passes a peer whose key is listed; everybody else ends here.
     fn check(&self, presented: &CertificateDer<'_>, host: Option<&str>) -> Result<(), Error> {
-        let key = PublicKey::from_spki(presented).ok_or(CertificateError::BadEncoding)?;
+        let key = key_of(presented)?;
         if self.authorized.trusts(&key, host) {
             return Ok(());
         }
         Err(CertificateError::Other(OtherError(Arc::new(UnknownKey(key)))).into())
     }
+}
 
-    /// Proves that the peer holds the private half of the key it presented.
-    fn check_signature(
-        &self,
-        message: &[u8],
-        presented: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        if signature.scheme != SignatureScheme::ED25519 {
-            return Err(rustls::PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into());
-        }
-        let key = PublicKey::from_spki(presented).ok_or(CertificateError::BadEncoding)?;
-        UnparsedPublicKey::new(&ED25519, key.as_bytes())
-            .verify(message, signature.signature())
-            .map_err(|_| CertificateError::BadSignature)?;
-        Ok(HandshakeSignatureValid::assertion())
+/// Proves that the peer holds the private half of the key it presented.
+fn check_signature(
+    message: &[u8],
+    presented: &CertificateDer<'_>,
+    signature: &DigitallySignedStruct,
+) -> Result<HandshakeSignatureValid, Error> {
+    if signature.scheme != SignatureScheme::ED25519 {
+        return Err(rustls::PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into());
     }
+    UnparsedPublicKey::new(&ED25519, key_of(presented)?.as_bytes())
+        .verify(message, signature.signature())
+        .map_err(|_| CertificateError::BadSignature)?;
+    Ok(HandshakeSignatureValid::assertion())
+}
+
+/// The key that a peer presents in the place of a certificate.
+fn key_of(presented: &CertificateDer<'_>) -> Result<PublicKey, Error> {
+    Ok(PublicKey::from_spki(presented).ok_or(CertificateError::BadEncoding)?)
 }
 
 impl ClientCertVerifier for RawKeyVerifier {
@@ -81,7 +84,7 @@ impl ClientCertVerifier for RawKeyVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.check_signature(message, cert, dss)
+        check_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -120,7 +123,7 @@ impl ServerCertVerifier for RawKeyVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.check_signature(message, cert, dss)
+        check_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
