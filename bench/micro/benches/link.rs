@@ -4,8 +4,8 @@
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use micro::{Pair, connected, read, runtime, write};
-use relay::buffer::Buffer;
 use relay::{Incoming, Link, Stream};
+use seal::Buffer;
 use tokio::io::duplex;
 use tokio::runtime::Runtime;
 use wire::limits::DATA_BYTES_MAX;

@@ -7,6 +7,7 @@ use std::future::poll_fn;
 use std::io;
 use std::time::Duration;
 
+use seal::Buffer;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -14,7 +15,6 @@ use wire::limits::{EARLY_BYTES_MAX, FRAME_HEADER_BYTES, OFFER_SIGN_MS};
 use wire::{Frame, Kind, LinkState, Violation};
 
 use crate::alarm::or_silence;
-use crate::buffer::Buffer;
 use crate::join::poll_read_socket;
 use crate::link::{Incoming, Link, LinkError, LinkWriter};
 use crate::race::{Either, at_once, race};

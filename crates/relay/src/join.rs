@@ -16,6 +16,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use seal::Buffer;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -23,7 +24,6 @@ use wire::limits::{DATA_BYTES_MAX, FRAME_HEADER_BYTES, SETTLE_MS};
 use wire::{AbortReason, Frame, LinkState};
 
 use crate::alarm::or_silence;
-use crate::buffer::Buffer;
 use crate::link::{Incoming, Link, LinkError};
 use crate::race::both;
 use crate::socket::{reset, reset_on_close};

@@ -19,7 +19,6 @@
 pub mod accept;
 pub mod alarm;
 pub mod beginning;
-pub mod buffer;
 pub mod call_event;
 pub mod callee;
 pub mod caller;

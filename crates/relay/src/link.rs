@@ -8,22 +8,27 @@ mod error;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use seal::{BUFFER_BYTES, Buffer};
 use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use wire::limits::{BODY_BYTES_MAX, DATA_BYTES_MAX, FRAME_HEADER_BYTES};
 use wire::{Frame, Header, Kind, Malformed};
 
 use crate::alarm::Alarm;
-use crate::buffer::{BUFFER_BYTES, Buffer};
-use crate::registered::{Registered, is_quiet};
+use crate::registered::Registered;
 use crate::stream::{Sink, Source, Stream};
 
 pub use error::LinkError;
 
 const _: () = assert!(FRAME_HEADER_BYTES + BODY_BYTES_MAX <= BUFFER_BYTES, "a frame fits into a buffer");
+const _: () = assert!(
+    5 * (DATA_BYTES_MAX + FRAME_HEADER_BYTES) < 4 * BUFFER_BYTES,
+    "and payload leaves a record to spare"
+);
 
 /// What came next on a link.
 pub enum Incoming<'a> {
@@ -31,6 +36,12 @@ pub enum Incoming<'a> {
     Frame(Frame),
     /// A piece of payload, at least one byte.
     Payload(&'a [u8]),
+}
+
+/// The same, payload by its place in the buffer.
+enum Next {
+    Frame(Frame),
+    Payload(Range<usize>),
 }
 
 impl fmt::Debug for Incoming<'_> {
@@ -119,22 +130,30 @@ pub struct LinkReader<R> {
 impl<R: Source> LinkReader<R> {
     /// Waits for the next frame or the next piece of payload.
     pub async fn next(&mut self) -> Result<Incoming<'_>, LinkError> {
+        let next = poll_fn(|cx| self.poll_next(cx)).await?;
+        Ok(match next {
+            Next::Frame(frame) => Incoming::Frame(frame),
+            Next::Payload(range) => {
+                Incoming::Payload(self.buffer.as_deref().map_or(&[], |bytes| &bytes[range]))
+            }
+        })
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Next, LinkError>> {
         loop {
-            if self.payload_left > 0 {
-                if self.start == self.end {
-                    self.fill().await?;
-                }
-                let piece = self.payload_left.min(self.end - self.start);
+            if self.payload_left == 0
+                && let Some(frame) = self.frame()?
+            {
+                return Poll::Ready(Ok(Next::Frame(frame)));
+            }
+            let piece = self.payload_left.min(self.end - self.start);
+            if piece > 0 {
                 let range = self.start..self.start + piece;
                 self.start += piece;
                 self.payload_left -= piece;
-                return Ok(Incoming::Payload(self.buffer.as_deref().map_or(&[], |bytes| &bytes[range])));
+                return Poll::Ready(Ok(Next::Payload(range)));
             }
-            match self.frame()? {
-                Some(frame) => return Ok(Incoming::Frame(frame)),
-                None if self.payload_left > 0 => {}
-                None => self.fill().await?,
-            }
+            ready!(self.poll_fill(cx))?;
         }
     }
 
@@ -171,20 +190,23 @@ impl<R: Source> LinkReader<R> {
         };
         let frame = Frame::decode(header.kind, body)?;
         self.start += FRAME_HEADER_BYTES + header.length;
+        self.let_go_if_empty();
+        Ok(Some(frame))
+    }
+
+    fn let_go_if_empty(&mut self) {
         if self.start == self.end {
             self.buffer = None;
             (self.start, self.end) = (0, 0);
         }
-        Ok(Some(frame))
     }
 
     /// Reads at least one byte more.
-    async fn fill(&mut self) -> Result<(), LinkError> {
-        poll_fn(|cx| self.poll_fill(cx)).await
-    }
-
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
-        if self.registered.is_for(cx) && self.source.bare().is_some_and(is_quiet) {
+        if let Some(connection) = self.source.waits_for()
+            && self.registered.poll_readable(cx, connection)?.is_pending()
+        {
+            self.let_go_if_empty();
             return Poll::Pending;
         }
         let mut buffer = self.buffer.take().unwrap_or_else(Buffer::take);
@@ -196,8 +218,7 @@ impl<R: Source> LinkReader<R> {
         // There is room: a frame that is there in part is shorter than the buffer, and payload is handed out first.
         debug_assert!(self.end < BUFFER_BYTES);
         let mut room = ReadBuf::new(&mut buffer[self.end..]);
-        let source = Pin::new(&mut self.source);
-        let outcome = self.registered.ask(cx, |cx| source.poll_read(cx, &mut room));
+        let outcome = Pin::new(&mut self.source).poll_read(cx, &mut room);
         let count = room.filled().len();
         if self.end + count > 0 {
             self.buffer = Some(buffer);

@@ -6,10 +6,10 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+use seal::Buffer;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-use crate::buffer::Buffer;
 use crate::race::{Either, race};
 
 /// Which of the two connections has failed.

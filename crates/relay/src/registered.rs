@@ -3,6 +3,7 @@
 //! A call is one task: whatever wakes it, all that it waits for is asked again, and most of that has nothing to say. What
 //! knows already whom to wake need not be asked until it has.
 
+use std::io;
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::Interest;
@@ -40,9 +41,22 @@ impl Registered {
         }
         outcome
     }
-}
 
-/// Whether nothing has come since a connection was read empty, as far as the runtime has heard. Asks the kernel nothing.
-pub(crate) fn is_quiet(connection: &TcpStream) -> bool {
-    connection.try_io(Interest::READABLE, || Ok(())).is_err()
+    /// Waits until something has come on a connection since it was read empty, as far as the runtime has heard. Asks the
+    /// kernel nothing, so that there may be nothing to read after all.
+    pub(crate) fn poll_readable(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: &TcpStream,
+    ) -> Poll<io::Result<()>> {
+        if connection.try_io(Interest::READABLE, || Ok(())).is_ok() {
+            // Whoever was to be woken has been.
+            self.is_held = false;
+            return Poll::Ready(Ok(()));
+        }
+        if self.is_for(cx) {
+            return Poll::Pending;
+        }
+        self.ask(cx, |cx| connection.poll_read_ready(cx))
+    }
 }

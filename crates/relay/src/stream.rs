@@ -27,6 +27,12 @@ pub trait Source: AsyncRead + Send + Unpin {
         None
     }
 
+    /// The connection on which something has to come before anything can be read. None where there may be something already,
+    /// or none is known.
+    fn waits_for(&self) -> Option<&TcpStream> {
+        None
+    }
+
     /// What has arrived behind the peer's goodbye, once reading has ended.
     fn take_rest(&mut self) -> Vec<u8> {
         Vec::new()
@@ -50,6 +56,10 @@ pub trait Sink: AsyncWrite + Send + Unpin {
 impl<S: Source + ?Sized> Source for Box<S> {
     fn bare(&self) -> Option<&TcpStream> {
         (**self).bare()
+    }
+
+    fn waits_for(&self) -> Option<&TcpStream> {
+        (**self).waits_for()
     }
 
     fn take_rest(&mut self) -> Vec<u8> {
@@ -81,6 +91,10 @@ impl Source for SealedReader<OwnedReadHalf> {
         Some(self.io().as_ref())
     }
 
+    fn waits_for(&self) -> Option<&TcpStream> {
+        self.is_drained().then(|| self.io().as_ref())
+    }
+
     fn take_rest(&mut self) -> Vec<u8> {
         self.take_rest()
     }
@@ -105,7 +119,11 @@ impl Stream for TcpStream {
     }
 }
 
-impl Source for OwnedReadHalf {}
+impl Source for OwnedReadHalf {
+    fn waits_for(&self) -> Option<&TcpStream> {
+        Some(self.as_ref())
+    }
+}
 
 impl Sink for Outlet {}
 
@@ -149,18 +167,6 @@ impl Drop for Outlet {
 impl AsyncWrite for Outlet {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.half().poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.half().poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -112,7 +112,7 @@ async fn a_slow_station_is_not_a_silent_one() {
     let (near, far) = duplex(1 << 20);
     let joined = carry(at_daemon, Side::accepted(Stream::from(near)), MINUTE, pending());
     let mut peer = relay::Link::new(far);
-    peer.writer.queue_payload(relay::buffer::Buffer::take(), DATA_BYTES_MAX);
+    peer.writer.queue_payload(seal::Buffer::take(), DATA_BYTES_MAX);
     peer.writer.flush().await.unwrap();
     // So much at a time is more than the kernel holds: every time the join has had to write some of it.
     let mut bits = vec![0; 20_000];
@@ -172,7 +172,7 @@ async fn a_peer_that_does_not_read_or_only_talks_costs_the_link() {
     let mut peer = relay::Link::new(far);
     let talk = async {
         loop {
-            let buffer = relay::buffer::Buffer::take();
+            let buffer = seal::Buffer::take();
             peer.writer.queue_payload(buffer, 10);
             peer.writer.flush().await.unwrap();
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -190,7 +190,7 @@ async fn what_was_on_its_way_is_discarded() {
     let mut peer = relay::Link::new(far);
     abort(&mut side.link, &mut side.state, AbortReason::GivenUp);
     let answer = async {
-        peer.writer.queue_payload(relay::buffer::Buffer::take(), 50_000);
+        peer.writer.queue_payload(seal::Buffer::take(), 50_000);
         peer.writer.queue(&Frame::Abort(AbortReason::Answer));
         peer.writer.flush().await.unwrap();
         peer.receive().await.unwrap()

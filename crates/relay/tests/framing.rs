@@ -6,8 +6,8 @@ mod common;
 use std::io;
 
 use common::{FRAMED, Medium, Random, Stream, assert_same, payload, raw, soon, standby, write_and_end};
-use relay::buffer::Buffer;
 use relay::{Either, Incoming, Link, LinkError, race};
+use seal::Buffer;
 use tokio::io::duplex;
 use wire::limits::{DATA_BYTES_MAX, FRAME_HEADER_BYTES};
 use wire::{AbortReason, CallId, Frame, Header, Malformed};

@@ -159,7 +159,7 @@ async fn endless_tiny_frames_are_carried() {
             assert!(got.iter().all(|&byte| byte == 7));
         }
         tokio::task::yield_now().await;
-        assert_eq!(relay::buffer::Buffer::held(), 0);
+        assert_eq!(seal::Buffer::held(), 0);
         send(&mut peer, &[1, 0, 0, 0]).await;
         read_until_reset(&mut partner).await;
         is_given_up(proxy, &[1, 0, 0, 0]).await;

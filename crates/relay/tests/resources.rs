@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 
 use common::{Call, FRAMED, PATHS, UNBOUNDED, move_byte, read_until_fin, soon, standby};
 use relay::End;
-use relay::buffer::Buffer;
+use seal::Buffer;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

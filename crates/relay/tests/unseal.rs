@@ -9,8 +9,8 @@ use common::{
     CLIENT_HELLO, Call, Medium, Random, UNBOUNDED, assert_same, carry, payload, read_until_fin,
     read_until_reset, soon, standby, tcp_pair, write_and_end,
 };
-use relay::buffer::Buffer;
 use relay::{End, JoinLimits, Path, socket::reset};
+use seal::Buffer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use wire::limits::UNSEAL_AFTER_BYTES;

@@ -18,7 +18,7 @@ use crate::authorized::canonical_host;
 use crate::driver::{Handshake, shake};
 use crate::record::{Opener, Sealer};
 use crate::stream::SealedStream;
-use crate::tls::{ALPN, client_config, server_config};
+use crate::tls::{ALPN, client_config, provider, server_config};
 use crate::verify::UnknownKey;
 use crate::{Authorized, IdentityKey, PublicKey};
 
@@ -89,8 +89,19 @@ impl Connector {
     /// # Errors
     /// [`SetupError`] when the cryptographic library refuses its settings: our fault, not the operator's.
     pub fn new(key: &IdentityKey, authorized: Arc<Authorized>) -> Result<Self, SetupError> {
-        let config = client_config(key, authorized).map_err(SetupError)?;
+        let config = client_config(key, authorized, provider()).map_err(SetupError)?;
         Ok(Self(Arc::new(config)))
+    }
+
+    /// One that offers no other suite.
+    #[cfg(test)]
+    pub(crate) fn of_suite_for_tests(
+        key: &IdentityKey,
+        authorized: Arc<Authorized>,
+        suite: SupportedCipherSuite,
+    ) -> Self {
+        let provider = rustls::crypto::CryptoProvider { cipher_suites: vec![suite], ..provider() };
+        Self(Arc::new(client_config(key, authorized, provider).expect("it is one of ours")))
     }
 
     /// Begins one handshake with the proxy that was dialled as `host` (a name or an address, without port).

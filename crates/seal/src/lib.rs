@@ -13,6 +13,7 @@
 
 mod advice;
 mod authorized;
+mod buffer;
 mod driver;
 mod handshake;
 mod identity;
@@ -24,8 +25,9 @@ mod verify;
 
 pub use advice::{not_trusted_by_proxy, unknown_client, unknown_proxy};
 pub use authorized::{Authorized, AuthorizedError, LineFault};
+pub use buffer::{BUFFER_BYTES, Buffer};
 pub use handshake::{Acceptor, Agreed, Connector, HandshakeError, Sealed, SetupError, refusal_in};
 pub use identity::{IdentityKey, KeyError};
 pub use public_key::{PublicKey, PublicKeyError};
 pub use stream::{SealedReader, SealedStream, SealedWriter};
-pub use tls::{ALPN, SESSION_BUFFER_BYTES_MAX};
+pub use tls::ALPN;

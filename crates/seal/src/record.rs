@@ -1,15 +1,22 @@
 //! Records after the handshake: what goes into one, and what comes out (RFC 8446, section 5).
 //!
-//! The cryptography is the library's: it makes and opens each record, with its nonce, its padding and its inner type.
-//! Ours is what the library's own connection would do around it: numbering the records, where each begins and ends,
-//! the goodbye, and new keys in time.
+//! The cryptography is the libraries'. rustls opens each record, with its padding and its inner type. It would seal one only
+//! into memory of that record's own, to which it copies what is sealed first; so AWS-LC is asked itself, which seals from where
+//! the plaintext is to where the record goes. Nonce and additional data are rustls' in either direction. Ours is what the
+//! library's own connection would do around it: numbering the records, where each begins and ends, the goodbye, and new keys
+//! in time.
 
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aws_lc_rs::aead::{
+    AES_128_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, TlsProtocolId, TlsRecordSealingKey,
+    UnboundKey,
+};
+use aws_lc_rs::error::Unspecified;
 use rustls::crypto::cipher::{
-    InboundOpaqueMessage, MessageDecrypter, MessageEncrypter, OutboundChunks, OutboundPlainMessage,
+    AeadKey, InboundOpaqueMessage, Iv, MessageDecrypter, NONCE_LEN, Nonce, make_tls13_aad,
 };
 use rustls::kernel::KernelConnection;
 use rustls::{
@@ -21,8 +28,11 @@ use rustls::{
 pub(crate) const HEADER_BYTES: usize = 5;
 /// Plaintext of one record at most.
 pub(crate) const PLAIN_BYTES_MAX: usize = 16_384;
-/// What a record adds to a full one of ours: header, inner type, tag.
+/// What a record of ours adds to its plaintext: header, inner type, tag.
 pub(crate) const OVERHEAD_BYTES: usize = HEADER_BYTES + 1 + 16;
+/// What the seal may have to say of its own beside a record: new keys before it, and the goodbye behind it, before which
+/// there may be new keys again.
+pub(crate) const OWN_BYTES_MAX: usize = 2 * KEY_UPDATE.len() + CLOSE_NOTIFY.len() + 3 * OVERHEAD_BYTES;
 /// A record on the wire at most (section 5.2); ours are shorter.
 pub(crate) const RECORD_BYTES_MAX: usize = HEADER_BYTES + PLAIN_BYTES_MAX + 256;
 
@@ -56,7 +66,8 @@ pub(crate) fn directions(
         return Err(Error::HandshakeNotComplete);
     }
     let opener = Opener { keys: keys.clone(), suite, decrypter: decrypter(suite, secrets.rx.1)?, number: 0 };
-    let sealer = Sealer { keys: keys.clone(), suite, encrypter: encrypter(suite, secrets.tx.1)?, number: 0 };
+    let (key, iv) = SealingKey::new(secrets.tx.1)?;
+    let sealer = Sealer { keys: keys.clone(), suite, key, iv, number: 0 };
     Ok((opener, sealer))
 }
 
@@ -123,39 +134,45 @@ impl fmt::Debug for Opener {
 pub(crate) struct Sealer {
     keys: Keys,
     suite: SupportedCipherSuite,
-    encrypter: Box<dyn MessageEncrypter>,
+    key: SealingKey,
+    iv: Iv,
     number: u64,
 }
 
 impl Sealer {
-    /// Seals at most [`PLAIN_BYTES_MAX`] of plaintext as one record, and puts a change of keys before it when these
-    /// have sealed as much as is safe.
-    pub(crate) fn seal(&mut self, plain: &[u8], put: impl FnMut(Vec<u8>)) -> Result<(), Error> {
-        self.put(ContentType::ApplicationData, plain, put)
+    /// Seals at most [`PLAIN_BYTES_MAX`] of plaintext as one record at the beginning of `room`, and puts a change of keys
+    /// before it when these have sealed as much as is safe: how many bytes that were. There must be [`OVERHEAD_BYTES`]
+    /// more of room than of plaintext, and [`OWN_BYTES_MAX`].
+    pub(crate) fn seal(&mut self, plain: &[u8], room: &mut [u8]) -> Result<usize, Error> {
+        self.put(ContentType::ApplicationData, plain, room)
     }
 
-    /// The end of what is sealed.
-    pub(crate) fn goodbye(&mut self, put: impl FnMut(Vec<u8>)) -> Result<(), Error> {
-        self.put(ContentType::Alert, &CLOSE_NOTIFY, put)
+    /// The end of what is sealed, likewise.
+    pub(crate) fn goodbye(&mut self, room: &mut [u8]) -> Result<usize, Error> {
+        self.put(ContentType::Alert, &CLOSE_NOTIFY, room)
     }
 
-    fn put(&mut self, kind: ContentType, plain: &[u8], mut put: impl FnMut(Vec<u8>)) -> Result<(), Error> {
+    fn put(&mut self, kind: ContentType, plain: &[u8], room: &mut [u8]) -> Result<usize, Error> {
+        let mut at = 0;
         if self.number + 1 >= self.records_max() {
-            put(self.record(ContentType::Handshake, &KEY_UPDATE)?);
+            at = self.record(ContentType::Handshake, &KEY_UPDATE, room)?;
             let secrets = lock(&self.keys).next_to_seal()?;
-            self.encrypter = encrypter(self.suite, secrets)?;
+            (self.key, self.iv) = SealingKey::new(secrets)?;
             self.number = 0;
         }
-        put(self.record(kind, plain)?);
-        Ok(())
+        Ok(at + self.record(kind, plain, &mut room[at..])?)
     }
 
-    fn record(&mut self, kind: ContentType, plain: &[u8]) -> Result<Vec<u8>, Error> {
-        let payload = OutboundChunks::Single(plain);
-        let message = OutboundPlainMessage { typ: kind, version: ProtocolVersion::TLSv1_2, payload };
-        let record = self.encrypter.encrypt(message, self.number)?;
+    fn record(&mut self, kind: ContentType, plain: &[u8], room: &mut [u8]) -> Result<usize, Error> {
+        let length = plain.len() + OVERHEAD_BYTES;
+        let (header, sealed) = room[..length].split_at_mut(HEADER_BYTES);
+        // The header is what is authenticated beside the plaintext (section 5.2).
+        header.copy_from_slice(&make_tls13_aad(sealed.len()));
+        let nonce = Nonce::new(&self.iv, self.number).0;
+        let sealing = self.key.seal(nonce, header, plain, sealed, u8::from(kind));
+        sealing.map_err(|Unspecified| Error::EncryptError)?;
         self.number += 1;
-        Ok(record.encode())
+        Ok(length)
     }
 
     #[cfg(test)]
@@ -193,29 +210,75 @@ fn decrypter(
     secrets: ConnectionTrafficSecrets,
 ) -> Result<Box<dyn MessageDecrypter>, Error> {
     let suite = suite.tls13().ok_or(Error::HandshakeNotComplete)?;
-    let (key, iv) = parts(secrets)?;
-    Ok(suite.aead_alg.decrypter(key, iv))
-}
-
-fn encrypter(
-    suite: SupportedCipherSuite,
-    secrets: ConnectionTrafficSecrets,
-) -> Result<Box<dyn MessageEncrypter>, Error> {
-    let suite = suite.tls13().ok_or(Error::HandshakeNotComplete)?;
-    let (key, iv) = parts(secrets)?;
-    Ok(suite.aead_alg.encrypter(key, iv))
-}
-
-fn parts(
-    secrets: ConnectionTrafficSecrets,
-) -> Result<(rustls::crypto::cipher::AeadKey, rustls::crypto::cipher::Iv), Error> {
     match secrets {
         ConnectionTrafficSecrets::Aes128Gcm { key, iv }
         | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
-        | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => Ok((key, iv)),
+        | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => Ok(suite.aead_alg.decrypter(key, iv)),
         _ => Err(Error::HandshakeNotComplete),
     }
 }
+
+/// A key that seals.
+enum SealingKey {
+    /// One that also sees to it that no number is used twice.
+    Gcm(TlsRecordSealingKey),
+    ChaCha20(LessSafeKey),
+}
+
+impl SealingKey {
+    fn new(secrets: ConnectionTrafficSecrets) -> Result<(Self, Iv), Error> {
+        let gcm = |algorithm, key: &AeadKey| {
+            TlsRecordSealingKey::new(algorithm, TlsProtocolId::TLS13, key.as_ref()).map(Self::Gcm)
+        };
+        let (key, iv) = match secrets {
+            ConnectionTrafficSecrets::Aes128Gcm { key, iv } => (gcm(&AES_128_GCM, &key), iv),
+            ConnectionTrafficSecrets::Aes256Gcm { key, iv } => (gcm(&AES_256_GCM, &key), iv),
+            ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => {
+                let key = UnboundKey::new(&CHACHA20_POLY1305, key.as_ref());
+                (key.map(|key| Self::ChaCha20(LessSafeKey::new(key))), iv)
+            }
+            _ => return Err(Error::HandshakeNotComplete),
+        };
+        Ok((key.map_err(|Unspecified| Error::HandshakeNotComplete)?, iv))
+    }
+
+    /// Seals `plain` and the inner type behind it into `sealed`, which has room for both and the tag.
+    fn seal(
+        &mut self,
+        nonce: [u8; NONCE_LEN],
+        header: &[u8],
+        plain: &[u8],
+        sealed: &mut [u8],
+        kind: u8,
+    ) -> Result<(), Unspecified> {
+        let nonce = aws_lc_rs::aead::Nonce::assume_unique_for_key(nonce);
+        let header = Aad::from(header);
+        if plain.len() <= COPIED_BYTES_MAX {
+            sealed[..plain.len()].copy_from_slice(plain);
+            sealed[plain.len()] = kind;
+            let (plain_and_kind, room) = sealed.split_at_mut(plain.len() + 1);
+            let tag = match self {
+                Self::Gcm(key) => key.seal_in_place_separate_tag(nonce, header, plain_and_kind),
+                Self::ChaCha20(key) => key.seal_in_place_separate_tag(nonce, header, plain_and_kind),
+            }?;
+            room.copy_from_slice(tag.as_ref());
+            return Ok(());
+        }
+        let (sealed, kind_and_tag) = sealed.split_at_mut(plain.len());
+        match self {
+            Self::Gcm(key) => {
+                key.seal_out_of_place_scatter(nonce, header, plain, sealed, &[kind], kind_and_tag)
+            }
+            Self::ChaCha20(key) => {
+                key.seal_out_of_place_scatter(nonce, header, plain, sealed, &[kind], kind_and_tag)
+            }
+        }
+    }
+}
+
+/// Plaintext of a record that is copied first: the inner type goes through the cipher along with it then, and not by another
+/// call.
+pub(crate) const COPIED_BYTES_MAX: usize = 1_024;
 
 fn lock(keys: &Keys) -> std::sync::MutexGuard<'_, dyn KeySource + 'static> {
     keys.lock().unwrap_or_else(PoisonError::into_inner)

@@ -2,22 +2,23 @@
 //!
 //! Neither half holds a buffer of its own while nothing moves. Records are read into the reader's buffer and opened
 //! there, where they close up; what there is of a record that has not arrived in full is all that is kept. What is
-//! written becomes records that are kept until the next flush, so that what is ready at the same time leaves in one
-//! piece.
+//! written is sealed into a buffer that is held until the next flush, so that what is ready at the same time leaves in
+//! one piece.
 //!
 //! Either direction of the seal can end before the connection does ([`SealedWriter::poll_goodbye`]). Nothing that comes
 //! behind the goodbye is taken for a record: see [`SealedReader::take_rest`].
 
-use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use rustls::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::record::{OVERHEAD_BYTES, Opened, Opener, PLAIN_BYTES_MAX, RECORD_BYTES_MAX, Sealer, length};
-use crate::tls::SESSION_BUFFER_BYTES_MAX;
+use crate::buffer::{BUFFER_BYTES, Buffer};
+use crate::record::{
+    OVERHEAD_BYTES, OWN_BYTES_MAX, Opened, Opener, PLAIN_BYTES_MAX, RECORD_BYTES_MAX, Sealer, length,
+};
 
 /// A sealed connection.
 ///
@@ -40,7 +41,7 @@ impl<IO> SealedStream<IO> {
             plain_at: 0,
             failed: None,
         };
-        let outgoing = Outgoing { sealer: Some(sealer), records: VecDeque::new(), written: 0, bytes: 0 };
+        let outgoing = Outgoing { sealer: Some(sealer), records: None, start: 0, end: 0 };
         Self { io, incoming, outgoing }
     }
 
@@ -70,6 +71,12 @@ impl<R> SealedReader<R> {
     /// The connection below.
     pub fn io(&self) -> &R {
         &self.io
+    }
+
+    /// Whether something has to come on the connection before anything can be read.
+    pub fn is_drained(&self) -> bool {
+        let Incoming { opener, unread, plain, failed, .. } = &self.incoming;
+        opener.is_some() && !unread && plain.is_empty() && failed.is_none()
     }
 
     /// What has arrived behind the peer's goodbye, and was not sealed. The rest of it comes from the connection below.
@@ -281,12 +288,12 @@ impl Incoming {
 struct Outgoing {
     /// Until this end has said goodbye.
     sealer: Option<Sealer>,
-    /// Records that the connection has not taken yet.
-    records: VecDeque<Vec<u8>>,
-    /// Bytes of the first of them that it has.
-    written: usize,
-    /// Bytes of all of them.
-    bytes: usize,
+    /// Holds records that the connection has not taken yet. Given back once it has.
+    records: Option<Buffer>,
+    /// Where in the buffer they begin.
+    start: usize,
+    /// Where they end.
+    end: usize,
 }
 
 impl Outgoing {
@@ -296,19 +303,17 @@ impl Outgoing {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.bytes + OVERHEAD_BYTES >= SESSION_BUFFER_BYTES_MAX {
-            ready!(self.poll_write_out(io, cx))?;
-        }
-        let Some(sealer) = &mut self.sealer else {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        };
         let mut taken = 0;
         for plain in bytes.chunks(PLAIN_BYTES_MAX) {
-            if taken > 0 && self.bytes + plain.len() + OVERHEAD_BYTES > SESSION_BUFFER_BYTES_MAX {
-                break;
+            if self.end + plain.len() + OVERHEAD_BYTES + OWN_BYTES_MAX > BUFFER_BYTES {
+                if taken > 0 {
+                    break;
+                }
+                ready!(self.poll_write_out(io, cx))?;
             }
-            let (records, total) = (&mut self.records, &mut self.bytes);
-            sealer.seal(plain, |record| put(records, total, record)).map_err(io::Error::other)?;
+            let sealer = self.sealer.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+            let records = self.records.get_or_insert_with(Buffer::take);
+            self.end += sealer.seal(plain, &mut records[self.end..]).map_err(io::Error::other)?;
             taken += plain.len();
         }
         Poll::Ready(Ok(taken))
@@ -335,64 +340,32 @@ impl Outgoing {
 
     fn say_goodbye(&mut self) -> io::Result<()> {
         let Some(mut sealer) = self.sealer.take() else { return Ok(()) };
-        let (records, total) = (&mut self.records, &mut self.bytes);
-        sealer.goodbye(|record| put(records, total, record)).map_err(io::Error::other)
+        let records = self.records.get_or_insert_with(Buffer::take);
+        self.end += sealer.goodbye(&mut records[self.end..]).map_err(io::Error::other)?;
+        Ok(())
     }
 
-    /// Writes everything, several records at a time.
+    /// Writes everything.
     fn poll_write_out<W: AsyncWrite + Unpin>(
         &mut self,
         io: &mut W,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        while let Some(first) = self.records.front() {
-            let first = &first[self.written..];
-            let written = match self.records.len() {
-                // The kernel takes one piece by a shorter way.
-                1 => Pin::new(&mut *io).poll_write(cx, first),
-                _ => {
-                    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-                    slices[0] = IoSlice::new(first);
-                    let more = slices[1..].iter_mut().zip(self.records.iter().skip(1));
-                    let more = more.map(|(slot, record)| *slot = IoSlice::new(record)).count();
-                    Pin::new(&mut *io).poll_write_vectored(cx, &slices[..=more])
-                }
-            };
-            let mut count = ready!(written)?;
+        let Some(records) = &self.records else { return Poll::Ready(Ok(())) };
+        while self.start < self.end {
+            let count = ready!(Pin::new(&mut *io).poll_write(cx, &records[self.start..self.end]))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.bytes -= count;
-            while let Some(first) = self.records.front() {
-                let left = first.len() - self.written;
-                if count < left {
-                    self.written += count;
-                    break;
-                }
-                count -= left;
-                self.written = 0;
-                self.records.pop_front();
-            }
+            self.start += count;
         }
-        // An idle connection holds no memory for what is not there, but for the few words of a short queue.
-        if self.records.capacity() > RECORDS_KEPT {
-            self.records = VecDeque::new();
-        }
+        (self.records, self.start, self.end) = (None, 0, 0);
         Poll::Ready(Ok(()))
     }
 }
 
-fn put(records: &mut VecDeque<Vec<u8>>, total: &mut usize, record: Vec<u8>) {
-    *total += record.len();
-    records.push_back(record);
-}
-
 /// What a reader has to have room for to have records opened in its own buffer: what is kept of one is shorter.
 const ROOM_BYTES_MIN: usize = RECORD_BYTES_MAX;
-/// Places in the queue of records that a connection keeps: what the library makes room for at first.
-const RECORDS_KEPT: usize = 4;
-/// Records of one write at most: those of the largest frame, and some short ones.
-const SLICES_MAX: usize = 8;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]

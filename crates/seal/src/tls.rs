@@ -18,12 +18,6 @@ use crate::{Authorized, IdentityKey};
 /// number.
 pub const ALPN: &[u8] = b"os4x-proxy/1";
 
-/// Most bytes of records that a direction holds until the socket takes them.
-///
-/// Four full records, so that a relay's write of 64 KiB is taken whole: 4 × (16,384 + 22), where 22 is the
-/// 5-byte header, the content type and the 16-byte tag (RFC 8446 §5.2).
-pub const SESSION_BUFFER_BYTES_MAX: usize = 4 * (16_384 + 5 + 1 + 16);
-
 /// What the proxy's end of a link offers.
 pub(crate) fn server_config(
     key: &IdentityKey,
@@ -46,12 +40,13 @@ pub(crate) fn server_config(
     Ok(config)
 }
 
-/// What the client's end of a link offers.
+/// What the client's end of a link offers: the order of the suites is the provider's.
 pub(crate) fn client_config(
     key: &IdentityKey,
     authorized: Arc<Authorized>,
+    provider: CryptoProvider,
 ) -> Result<ClientConfig, rustls::Error> {
-    let provider = Arc::new(provider());
+    let provider = Arc::new(provider);
     let verifier = RawKeyVerifier::new(authorized);
     let resolver = AlwaysResolvesClientRawPublicKeys::new(certified(key));
     let mut config = ClientConfig::builder_with_provider(provider)
@@ -72,7 +67,7 @@ pub(crate) fn client_config(
 /// TLS 1.3 suites, hybrid post-quantum key exchange and no other: both ends are ours, so that there is
 /// nothing to come down to. Signatures are our verifier's matter and keys are [`IdentityKey`]'s: what else the library
 /// could speak is not even linked.
-fn provider() -> CryptoProvider {
+pub(crate) fn provider() -> CryptoProvider {
     CryptoProvider {
         cipher_suites: cipher_suites(aes_in_hardware()),
         kx_groups: vec![kx_group::X25519MLKEM768],

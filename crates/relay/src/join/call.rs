@@ -20,7 +20,7 @@ use crate::alarm::Alarm;
 use crate::link::{Incoming, Link, LinkError, LinkReader, LinkWriter};
 use crate::pump::Pump;
 use crate::race::{Either, both, race};
-use crate::registered::{Registered, is_quiet};
+use crate::registered::Registered;
 use crate::stream::{Sink, Source, Stream};
 
 /// What is due before more of the socket is read.
@@ -123,9 +123,9 @@ impl Call {
             let mut begins = self.shared().state.is_caller();
             let mut registered = Registered::default();
             loop {
-                let reading = poll_fn(|cx| match registered.is_for(cx) && is_quiet((*socket).as_ref()) {
-                    true => Poll::Pending,
-                    false => registered.ask(cx, |cx| poll_read_socket(socket, cx, DATA_BYTES_MAX)),
+                let reading = poll_fn(|cx| {
+                    ready!(registered.poll_readable(cx, (*socket).as_ref()))?;
+                    poll_read_socket(socket, cx, DATA_BYTES_MAX)
                 });
                 let read = match race(self.due(link), reading).await {
                     Either::Left(Due::Flush) => {

@@ -1,20 +1,20 @@
 //! Buffers that are held only while bytes are in them.
 //!
-//! A reader takes one before it polls and gives it back when there is nothing to read, so that an idle call
-//! holds none. Each thread keeps a few; more than that go back to the allocator.
+//! A reader takes one before it polls and gives it back when there is nothing to read, and a writer until its records are
+//! written, so that an idle call holds none. Each thread keeps a few; more than that go back to the allocator.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use wire::limits::{DATA_BYTES_MAX, FRAME_HEADER_BYTES, RECORD_BYTES};
+use crate::record::{OVERHEAD_BYTES, PLAIN_BYTES_MAX};
 
 /// A full record, sealed: header, inner type and tag are 22 bytes (RFC 8446, section 5.2).
-const SEALED_BYTES: usize = RECORD_BYTES + 22;
-/// Size of every buffer: one `Data` frame at its largest as it comes off the wire, and one record to spare, so that
-/// what has arrived of the next frame does not cost a system call of its own.
+const SEALED_BYTES: usize = 16_384 + 22;
+const _: () = assert!(SEALED_BYTES == PLAIN_BYTES_MAX + OVERHEAD_BYTES);
+/// Size of every buffer: five full records. A relay's piece of 64 KiB is four of them; one is to spare, so that what comes
+/// behind it does not cost a system call of its own.
 pub const BUFFER_BYTES: usize = 5 * SEALED_BYTES;
-const _: () = assert!(DATA_BYTES_MAX + FRAME_HEADER_BYTES == 4 * RECORD_BYTES);
 /// Buffers that a thread keeps: a reader and a writer of each direction of a few calls that are busy at once.
 const KEPT_PER_THREAD: usize = 16;
 
