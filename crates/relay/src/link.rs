@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 use seal::{BUFFER_BYTES, Buffer};
 use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use wire::limits::{BODY_BYTES_MAX, DATA_BYTES_MAX, FRAME_HEADER_BYTES};
+use wire::limits::{BODY_BYTES_MAX, DATA_BYTES_MAX, FRAME_HEADER_BYTES, RECORD_BYTES};
 use wire::{Frame, Header, Kind, Malformed};
 
 use crate::alarm::Alarm;
@@ -25,10 +25,8 @@ use crate::stream::{Sink, Source, Stream};
 pub use error::LinkError;
 
 const _: () = assert!(FRAME_HEADER_BYTES + BODY_BYTES_MAX <= BUFFER_BYTES, "a frame fits into a buffer");
-const _: () = assert!(
-    5 * (DATA_BYTES_MAX + FRAME_HEADER_BYTES) < 4 * BUFFER_BYTES,
-    "and payload leaves a record to spare"
-);
+const _: () = assert!(DATA_BYTES_MAX + FRAME_HEADER_BYTES == 4 * RECORD_BYTES);
+const _: () = assert!(5 * RECORD_BYTES < BUFFER_BYTES, "and payload leaves a record to spare");
 
 /// What came next on a link.
 pub enum Incoming<'a> {
@@ -36,12 +34,6 @@ pub enum Incoming<'a> {
     Frame(Frame),
     /// A piece of payload, at least one byte.
     Payload(&'a [u8]),
-}
-
-/// The same, payload by its place in the buffer.
-enum Next {
-    Frame(Frame),
-    Payload(Range<usize>),
 }
 
 impl fmt::Debug for Incoming<'_> {
@@ -52,6 +44,12 @@ impl fmt::Debug for Incoming<'_> {
             Self::Payload(bytes) => write!(f, "Payload({} bytes)", bytes.len()),
         }
     }
+}
+
+/// [`Incoming`], payload by its place in the buffer.
+enum Next {
+    Frame(Frame),
+    Payload(Range<usize>),
 }
 
 /// A stream between the daemons.

@@ -276,14 +276,13 @@ impl SealingKey {
     }
 }
 
-/// Plaintext of a record that is copied first: the inner type goes through the cipher along with it then, and not by another
-/// call.
-pub(crate) const COPIED_BYTES_MAX: usize = 1_024;
-
 fn lock(keys: &Keys) -> std::sync::MutexGuard<'_, dyn KeySource + 'static> {
     keys.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Plaintext of a record that is copied first: the inner type goes through the cipher along with it then, and not by another
+/// call.
+pub(crate) const COPIED_BYTES_MAX: usize = 1_024;
 /// `KeyUpdate` that wants no answer (section 4.6.3).
 const KEY_UPDATE: [u8; 5] = [24, 0, 0, 1, 0];
 /// Warning, `close_notify` (section 6.1).

@@ -126,4 +126,5 @@ async fn an_idle_connection_holds_no_buffer() {
     far.read_exact(&mut vec![0; 100_000]).await.unwrap();
     assert_eq!((far.incoming.kept.capacity(), far.incoming.plain.capacity()), (0, 0));
     assert!(near.outgoing.records.is_none());
+    assert_eq!((near.outgoing.start, near.outgoing.end), (0, 0));
 }
