@@ -56,7 +56,7 @@ impl Caller {
     /// # Errors
     /// The connection has failed.
     pub async fn read_early(&mut self, room: usize) -> io::Result<(Buffer, usize)> {
-        let (buffer, count) = poll_fn(|cx| poll_read_socket(&mut self.socket, cx, room)).await?;
+        let (buffer, count) = poll_fn(|cx| poll_read_socket(&self.socket, cx, room)).await?;
         self.early.extend_from_slice(&buffer[FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + count]);
         Ok((buffer, count))
     }

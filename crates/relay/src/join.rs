@@ -12,12 +12,10 @@ mod shared;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use seal::Buffer;
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use wire::limits::{DATA_BYTES_MAX, FRAME_HEADER_BYTES, SETTLE_MS};
@@ -28,6 +26,7 @@ use crate::link::{Incoming, Link, LinkError};
 use crate::race::both;
 use crate::socket::{reset, reset_on_close};
 use crate::stream::Stream;
+use crate::transfer::poll_read;
 use call::{Call, Pumps};
 use shared::Shared;
 
@@ -106,7 +105,7 @@ pub struct Joined {
 /// peer take that for the end of one. `begun` is what the caller has said before the call was joined. `stop` ends the
 /// call by an abort when it becomes ready: the time to drain is over.
 pub async fn join<S: Stream>(
-    mut socket: TcpStream,
+    socket: TcpStream,
     begun: &[u8],
     link: &mut Link<S>,
     state: &mut LinkState,
@@ -118,10 +117,10 @@ pub async fn join<S: Stream>(
     let mut pumps = Pumps::default();
     let mut last_byte = Instant::now();
     // Each in a place of its own: what a call needs under the seal goes away with it.
-    let end = Box::pin(call.run(&mut socket, link, &mut pumps, &mut last_byte, &mut stop)).await;
+    let end = Box::pin(call.run(&socket, link, &mut pumps, &mut last_byte, &mut stop)).await;
     let end = match end {
         Some(end) => end,
-        None => Box::pin(call.run_bare(&mut socket, link, &mut pumps, &mut last_byte, stop)).await,
+        None => Box::pin(call.run_bare(&socket, link, &mut pumps, &mut last_byte, stop)).await,
     };
     let Shared { socket_failed, aborted_by_peer, .. } = *call.shared();
     let (from_socket, to_socket) = call.tally.bytes();
@@ -191,15 +190,13 @@ pub async fn settle<S: Stream>(link: &mut Link<S>, state: &mut LinkState) -> Res
 /// Reads from a socket into a buffer that is held only while there is something to read. The payload begins at
 /// [`FRAME_HEADER_BYTES`], so that a frame's header fits before it, and fits into one frame. A count of 0 is the end of
 /// the stream.
-pub fn poll_read_socket(
-    socket: &mut (impl AsyncRead + Unpin),
+pub(crate) fn poll_read_socket(
+    socket: &TcpStream,
     cx: &mut Context<'_>,
     payload_bytes_max: usize,
 ) -> Poll<io::Result<(Buffer, usize)>> {
     let end = FRAME_HEADER_BYTES + payload_bytes_max.min(DATA_BYTES_MAX);
     let mut buffer = Buffer::take();
-    let mut room = ReadBuf::new(&mut buffer[FRAME_HEADER_BYTES..end]);
-    ready!(Pin::new(socket).poll_read(cx, &mut room))?;
-    let count = room.filled().len();
+    let count = ready!(poll_read(cx, socket, &mut buffer[FRAME_HEADER_BYTES..end]))?;
     Poll::Ready(Ok((buffer, count)))
 }

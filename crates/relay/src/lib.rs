@@ -11,6 +11,7 @@
 //! * [`stop`]: the wish that running calls end.
 //! * [`stream`]: what lies between the daemons, a sealed connection.
 //! * [`link`]: such a stream, cut into the frames of [`wire`].
+//! * `transfer`: bytes between a connection and memory.
 //! * `pump`: bytes from one connection to another, in the kernel.
 //! * [`gather()`]: under load they come together first.
 //! * [`join()`]: the heart: a plain socket and a link become one call.
@@ -33,6 +34,7 @@ mod registered;
 pub mod socket;
 pub mod stop;
 pub mod stream;
+mod transfer;
 
 pub use beginning::Beginning;
 pub use caller::{Answer, Caller};

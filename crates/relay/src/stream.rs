@@ -2,12 +2,14 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use seal::{SealedReader, SealedStream, SealedWriter};
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use crate::transfer::{poll_read, poll_write};
 
 /// A stream between the daemons.
 pub trait Stream {
@@ -78,7 +80,7 @@ impl<S: Sink + ?Sized> Sink for Box<S> {
 }
 
 impl Stream for SealedStream<TcpStream> {
-    type Reader = SealedReader<OwnedReadHalf>;
+    type Reader = SealedReader<Inlet>;
     type Writer = SealedWriter<Outlet>;
 
     fn split(self) -> (Self::Reader, Self::Writer) {
@@ -86,13 +88,13 @@ impl Stream for SealedStream<TcpStream> {
     }
 }
 
-impl Source for SealedReader<OwnedReadHalf> {
+impl Source for SealedReader<Inlet> {
     fn bare(&self) -> Option<&TcpStream> {
-        Some(self.io().as_ref())
+        Some(self.io().0.as_ref())
     }
 
     fn waits_for(&self) -> Option<&TcpStream> {
-        self.is_drained().then(|| self.io().as_ref())
+        self.is_drained().then(|| self.io().0.as_ref())
     }
 
     fn take_rest(&mut self) -> Vec<u8> {
@@ -111,7 +113,7 @@ impl Sink for SealedWriter<Outlet> {
 }
 
 impl Stream for TcpStream {
-    type Reader = OwnedReadHalf;
+    type Reader = Inlet;
     type Writer = Outlet;
 
     fn split(self) -> (Self::Reader, Self::Writer) {
@@ -119,9 +121,9 @@ impl Stream for TcpStream {
     }
 }
 
-impl Source for OwnedReadHalf {
+impl Source for Inlet {
     fn waits_for(&self) -> Option<&TcpStream> {
-        Some(self.as_ref())
+        Some(self.0.as_ref())
     }
 }
 
@@ -140,19 +142,31 @@ impl<S: AsyncRead + Send> Source for ReadHalf<S> {}
 
 impl<S: AsyncWrite + Send> Sink for WriteHalf<S> {}
 
+/// The half of a connection from which one reads.
+#[derive(Debug)]
+pub struct Inlet(OwnedReadHalf);
+
+impl AsyncRead for Inlet {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let count = ready!(poll_read(cx, self.0.as_ref(), room.initialize_unfilled()))?;
+        room.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
 /// The half of a connection into which one writes. Unlike the library's it does not say FIN when it is dropped: a link
 /// that is given up must not end as if in order.
 #[derive(Debug)]
 pub struct Outlet(Option<OwnedWriteHalf>);
 
-fn apart(connection: TcpStream) -> (OwnedReadHalf, Outlet) {
+fn apart(connection: TcpStream) -> (Inlet, Outlet) {
     let (reader, writer) = connection.into_split();
-    (reader, Outlet(Some(writer)))
+    (Inlet(reader), Outlet(Some(writer)))
 }
 
 impl Outlet {
-    fn half(&mut self) -> Pin<&mut OwnedWriteHalf> {
-        Pin::new(self.0.as_mut().expect("it is taken by drop alone"))
+    fn half(&mut self) -> &mut OwnedWriteHalf {
+        self.0.as_mut().expect("it is taken by drop alone")
     }
 }
 
@@ -166,14 +180,14 @@ impl Drop for Outlet {
 
 impl AsyncWrite for Outlet {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.half().poll_write(cx, bytes)
+        poll_write(cx, (*self.half()).as_ref(), bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.half().poll_flush(cx)
+        Pin::new(self.half()).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.half().poll_shutdown(cx)
+        Pin::new(self.half()).poll_shutdown(cx)
     }
 }

@@ -8,7 +8,6 @@ use std::net::Shutdown;
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tracing::debug;
 use wire::{AbortReason, Frame, Kind};
 
@@ -24,7 +23,7 @@ impl Call {
     /// The direction from the socket leaves the seal, and goes on to its end.
     pub(super) async fn unseal<W: Sink>(
         &self,
-        socket: &ReadHalf<'_>,
+        socket: &TcpStream,
         link: &mut LinkWriter<W>,
         pump: &mut Pump,
     ) -> Result<(), End> {
@@ -40,7 +39,7 @@ impl Call {
     pub(super) async fn go_on_bare<R: Source>(
         &self,
         link: &mut LinkReader<R>,
-        socket: &mut WriteHalf<'_>,
+        socket: &TcpStream,
         pump: &mut Pump,
     ) -> Result<(), End> {
         let rest = link.unseal().await.map_err(|error| self.link_failed(&error))?;
@@ -54,7 +53,7 @@ impl Call {
     /// Without the seal, from wherever this direction stands.
     pub(super) async fn socket_to_bare(
         &self,
-        socket: &ReadHalf<'_>,
+        socket: &TcpStream,
         bare: &TcpStream,
         pump: &mut Pump,
     ) -> Result<(), End> {
@@ -63,7 +62,7 @@ impl Call {
                 self.tally.note_read(count);
                 gather::note_read(count);
             };
-            let pumped = pump.run(socket.as_ref(), bare, moved).await;
+            let pumped = pump.run(socket, bare, moved).await;
             pumped.map_err(|failed| match failed {
                 Failed::From(_) => self.socket_failure(),
                 Failed::To(error) => self.bare_failed(&error),
@@ -79,11 +78,11 @@ impl Call {
     pub(super) async fn bare_to_socket(
         &self,
         bare: &TcpStream,
-        socket: &mut WriteHalf<'_>,
+        socket: &TcpStream,
         pump: &mut Pump,
     ) -> Result<(), End> {
         if self.shared().state.is_receiving() {
-            let pumped = pump.run(bare, (*socket).as_ref(), |count| self.tally.note_written(count)).await;
+            let pumped = pump.run(bare, socket, |count| self.tally.note_written(count)).await;
             pumped.map_err(|failed| match failed {
                 Failed::From(error) => self.bare_failed(&error),
                 Failed::To(_) => self.socket_failure(),

@@ -1,14 +1,15 @@
 //! The two directions of one call and what ends both, side by side in one task.
 
 use std::future::{Future, poll_fn};
+use std::net::Shutdown;
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncWriteExt, Interest};
+use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::Instant;
 use tracing::debug;
 use wire::limits::{ANSWER_WAITS_MS, DATA_BYTES_MAX, FRAME_HEADER_BYTES, UNSEAL_AFTER_BYTES};
@@ -22,6 +23,7 @@ use crate::pump::Pump;
 use crate::race::{Either, both, race};
 use crate::registered::Registered;
 use crate::stream::{Sink, Source, Stream};
+use crate::transfer::poll_write;
 
 /// What is due before more of the socket is read.
 enum Due {
@@ -65,7 +67,7 @@ impl Call {
     /// Runs the call until it ends, or until both directions have left the seal: `None`.
     pub(super) async fn run<S: Stream>(
         &self,
-        socket: &mut TcpStream,
+        socket: &TcpStream,
         link: &mut Link<S>,
         pumps: &mut Pumps,
         last_byte: &mut Instant,
@@ -73,9 +75,8 @@ impl Call {
     ) -> Option<End> {
         let Link { reader, writer, alarm } = link;
         self.tally.set_waiting(writer.may_wait());
-        let (mut from_socket, mut to_socket) = socket.split();
-        let outward = self.socket_to_link(&mut from_socket, writer, &mut pumps.outward);
-        let inward = self.link_to_socket(reader, &mut to_socket, &mut pumps.inward);
+        let outward = self.socket_to_link(socket, writer, &mut pumps.outward);
+        let inward = self.link_to_socket(reader, socket, &mut pumps.inward);
         let mut silence = self.silence(alarm, last_byte);
         let turn_over = poll_fn(|cx| match self.tally.is_pumped() {
             true => Poll::Ready(Over::Bare),
@@ -92,16 +93,15 @@ impl Call {
     /// Runs a call on of which both directions have left the seal.
     pub(super) async fn run_bare<S: Stream>(
         &self,
-        socket: &mut TcpStream,
+        socket: &TcpStream,
         link: &mut Link<S>,
         pumps: &mut Pumps,
         last_byte: &mut Instant,
         stop: impl Future<Output = ()>,
     ) -> End {
         let Some(bare) = link.reader.bare() else { return End::LinkBroken };
-        let (from_socket, mut to_socket) = socket.split();
-        let outward = self.socket_to_bare(&from_socket, bare, &mut pumps.outward);
-        let inward = self.bare_to_socket(bare, &mut to_socket, &mut pumps.inward);
+        let outward = self.socket_to_bare(socket, bare, &mut pumps.outward);
+        let inward = self.bare_to_socket(bare, socket, &mut pumps.inward);
         let silence = poll_fn(self.silence(&mut link.alarm, last_byte));
         match race(both(outward, inward), race(silence, stop)).await {
             Either::Left(ended) => end_of(ended),
@@ -112,7 +112,7 @@ impl Call {
 
     async fn socket_to_link<W: Sink>(
         &self,
-        socket: &mut ReadHalf<'_>,
+        socket: &TcpStream,
         link: &mut LinkWriter<W>,
         pump: &mut Pump,
     ) -> Result<(), End> {
@@ -124,7 +124,7 @@ impl Call {
             let mut registered = Registered::default();
             loop {
                 let reading = poll_fn(|cx| {
-                    ready!(registered.poll_readable(cx, (*socket).as_ref()))?;
+                    ready!(registered.poll_readable(cx, socket))?;
                     poll_read_socket(socket, cx, DATA_BYTES_MAX)
                 });
                 let read = match race(self.due(link), reading).await {
@@ -161,7 +161,7 @@ impl Call {
     }
 
     /// Flushes the link. While it takes nothing the socket is not read, so that its reset has to be watched for.
-    async fn flush<W: Sink>(&self, link: &mut LinkWriter<W>, socket: &ReadHalf<'_>) -> Result<(), End> {
+    async fn flush<W: Sink>(&self, link: &mut LinkWriter<W>, socket: &TcpStream) -> Result<(), End> {
         self.written(link, socket, LinkWriter::poll_flush).await
     }
 
@@ -169,7 +169,7 @@ impl Call {
     pub(super) async fn written<W: Sink>(
         &self,
         link: &mut LinkWriter<W>,
-        socket: &ReadHalf<'_>,
+        socket: &TcpStream,
         poll: impl Fn(&mut LinkWriter<W>, &mut Context<'_>) -> Poll<Result<(), LinkError>>,
     ) -> Result<(), End> {
         let mut failed = pin!(None);
@@ -219,7 +219,7 @@ impl Call {
     }
 
     /// The socket has ended its direction; until the other has ended as well, a reset still has to be noticed.
-    pub(super) async fn watch_socket(&self, socket: &ReadHalf<'_>) -> Result<(), End> {
+    pub(super) async fn watch_socket(&self, socket: &TcpStream) -> Result<(), End> {
         // Needs no waker: what ends the other direction runs in the same task, before this is polled again.
         let other_direction = poll_fn(|_| match self.shared().state.is_receiving() {
             true => Poll::Pending,
@@ -234,7 +234,7 @@ impl Call {
     async fn link_to_socket<R: Source>(
         &self,
         link: &mut LinkReader<R>,
-        socket: &mut WriteHalf<'_>,
+        socket: &TcpStream,
         pump: &mut Pump,
     ) -> Result<(), End> {
         let mut begins = !self.shared().state.is_caller();
@@ -270,23 +270,24 @@ impl Call {
     }
 
     /// The peer has ended its direction, and so the socket is told.
-    pub(super) async fn pass_on_end(&self, socket: &mut WriteHalf<'_>) -> Result<(), End> {
+    pub(super) async fn pass_on_end(&self, socket: &TcpStream) -> Result<(), End> {
         self.tally.note_end(EndedBy::Peer);
         // Where this was the last direction, closing says FIN as well.
         if self.shared().state.is_sending() {
-            socket.shutdown().await.map_err(|_| self.socket_failure())?;
+            SockRef::from(socket).shutdown(Shutdown::Write).map_err(|_| self.socket_failure())?;
         }
         // A socket that has been reset lets itself be shut down as if nothing were.
-        match socket.as_ref().take_error() {
+        match socket.take_error() {
             Ok(None) => Ok(()),
             _ => Err(self.socket_failure()),
         }
     }
 
     /// Writes to the socket. Every byte counts as life, not only the last of a piece.
-    pub(super) async fn write(&self, socket: &mut WriteHalf<'_>, mut bytes: &[u8]) -> Result<(), End> {
+    pub(super) async fn write(&self, socket: &TcpStream, mut bytes: &[u8]) -> Result<(), End> {
         while !bytes.is_empty() {
-            let count = socket.write(bytes).await.map_err(|_| self.socket_failure())?;
+            let written = poll_fn(|cx| poll_write(cx, socket, bytes)).await;
+            let count = written.map_err(|_| self.socket_failure())?;
             self.tally.note_written(count);
             bytes = &bytes[count..];
         }
