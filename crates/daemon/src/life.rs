@@ -47,8 +47,8 @@ pub trait Service: Sized + 'static {
     fn drain(self, hurry: impl Future<Output = ()>) -> impl Future<Output = ()>;
 }
 
-/// Tasks that run before the sockets are looked at again. A call that moves data runs until its socket has no more, so
-/// that this many such calls at most go before whoever has just been heard from.
+/// Tasks that run before the sockets are looked at again. A call that moves data has a turn at a time, and this many turns
+/// at most go before whoever has just been heard from.
 const TASKS_BETWEEN_LOOKS: u32 = 8;
 
 /// Goes to the background if need be, opens the log, starts the service inside a Tokio runtime of one thread, says that it is

@@ -8,6 +8,7 @@
 mod bare;
 mod call;
 mod shared;
+mod turn;
 
 use std::fmt;
 use std::future::Future;

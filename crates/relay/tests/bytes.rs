@@ -3,10 +3,18 @@
 
 mod common;
 
-use common::{Call, Medium, PATHS, assert_same, payload, read_until_fin, soon, write_and_end};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+
+use common::{
+    Call, Medium, PATHS, Side, Stream, UNBOUNDED, assert_same, carry, never, payload, read_until_fin, soon,
+    tcp_pair, write_and_end,
+};
 use relay::{End, EndedBy};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-use wire::limits::DATA_BYTES_MAX;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf, duplex};
+use tokio::task::yield_now;
+use wire::limits::{DATA_BYTES_MAX, FRAME_HEADER_BYTES};
 
 /// Both stations send at once, each reads at the same time, and both end in order.
 async fn exchange(medium: Medium, from_partner: &[u8], from_station: &[u8]) {
@@ -122,7 +130,7 @@ async fn the_called_end_speaks_first_and_small_pieces_are_not_held_back() {
 async fn what_is_queued_is_flushed() {
     let (near, mut far) = duplex(1 << 16);
     let stream = tokio::io::BufWriter::with_capacity(1 << 20, near);
-    let mut link = relay::Link::new(common::Stream::from(stream));
+    let mut link = relay::Link::new(Stream::from(stream));
     link.writer.queue(&wire::Frame::End);
     assert!(!link.writer.is_flushed());
     link.writer.flush().await.unwrap();
@@ -130,4 +138,54 @@ async fn what_is_queued_is_flushed() {
     let mut header = [0; 4];
     far.read_exact(&mut header).await.unwrap();
     assert_eq!(header[0], wire::Kind::End as u8);
+}
+
+/// Looks at what has come, as often as it is the looker's turn, until it was `bytes`: the most that there was at a time.
+async fn most_at_a_look(stream: &mut (impl AsyncRead + Unpin), bytes: usize) -> usize {
+    let (mut seen, mut most, mut room) = (0, 0, vec![0; bytes]);
+    soon(async {
+        while seen < bytes {
+            let count = poll_fn(|cx| {
+                let mut room = ReadBuf::new(&mut room);
+                let read = Pin::new(&mut *stream).poll_read(cx, &mut room);
+                assert!(!matches!(read, Poll::Ready(Err(_))), "{read:?}");
+                Poll::Ready(room.filled().len())
+            })
+            .await;
+            (seen, most) = (seen + count, most.max(count));
+            yield_now().await;
+        }
+    })
+    .await;
+    most
+}
+
+/// A short message of another call would wait for all that can be moved at once, at both daemons.
+#[tokio::test]
+async fn a_call_that_moves_much_lets_others_go_first() {
+    // A turn is two frames of payload, and the kernel may hand over a part of one a look later.
+    const TURN_BYTES_MAX: usize = 2 * 2 * (FRAME_HEADER_BYTES + DATA_BYTES_MAX);
+
+    let (partner, at_proxy) = tcp_pair().await;
+    let (near, mut far) = duplex(1 << 24);
+    // As much as the kernel keeps for a reader.
+    let mut filled = 0;
+    while let Ok(count) = partner.try_write(&[7; 1 << 16]) {
+        filled += count;
+    }
+    assert!(filled > 2 * TURN_BYTES_MAX, "{filled} bytes tell nothing");
+    let _outward = carry(at_proxy, Side::accepted(Stream::from(near)), UNBOUNDED, never());
+    let most = most_at_a_look(&mut far, filled).await;
+    assert!(most <= TURN_BYTES_MAX, "{most} bytes in one turn");
+
+    let (mut station, at_client) = tcp_pair().await;
+    let (near, far) = duplex(1 << 24);
+    let mut peer = relay::Link::new(Stream::from(far));
+    for _ in 0..16 {
+        peer.writer.queue_payload(seal::Buffer::take(), DATA_BYTES_MAX);
+        peer.writer.flush().await.unwrap();
+    }
+    let _inward = carry(at_client, Side::accepted(Stream::from(near)), UNBOUNDED, never());
+    let most = most_at_a_look(&mut station, 16 * DATA_BYTES_MAX).await;
+    assert!(most <= TURN_BYTES_MAX, "{most} bytes in one turn");
 }

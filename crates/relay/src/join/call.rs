@@ -16,6 +16,7 @@ use wire::limits::{ANSWER_WAITS_MS, DATA_BYTES_MAX, FRAME_HEADER_BYTES, UNSEAL_A
 use wire::{AbortReason, Frame, LinkState};
 
 use super::shared::{Shared, Tally};
+use super::turn::Turn;
 use super::{End, EndedBy, JoinLimits, poll_read_socket};
 use crate::alarm::Alarm;
 use crate::link::{Incoming, Link, LinkError, LinkReader, LinkWriter};
@@ -122,6 +123,7 @@ impl Call {
             }
             let mut begins = self.shared().state.is_caller();
             let mut registered = Registered::default();
+            let mut turn = Turn::default();
             loop {
                 let reading = poll_fn(|cx| {
                     ready!(registered.poll_readable(cx, socket))?;
@@ -151,6 +153,7 @@ impl Call {
                 self.tally.note_read(count);
                 link.queue_payload(buffer, count);
                 self.flush(link, socket).await?;
+                turn.moved(count).await;
             }
             self.tally.note_end(EndedBy::Socket);
             self.shared().state.on_sent(wire::Kind::End);
@@ -240,6 +243,7 @@ impl Call {
         let mut begins = !self.shared().state.is_caller();
         // No payload changes it, and none is out of turn while it is so: the call has been accepted.
         let mut is_open = self.shared().state.may_receive();
+        let mut turn = Turn::default();
         while is_open {
             match link.next().await.map_err(|error| self.link_failed(&error))? {
                 Incoming::Payload(bytes) => {
@@ -249,7 +253,9 @@ impl Call {
                     self.tally.note_life();
                     // Who goes on speaking is to know that somebody listens.
                     self.tally.set_waiting(false);
+                    let count = bytes.len();
                     self.write(socket, bytes).await?;
+                    turn.moved(count).await;
                 }
                 Incoming::Frame(frame) => {
                     self.try_update(|state| state.on_received(frame.kind()))?;
