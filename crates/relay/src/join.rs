@@ -8,7 +8,6 @@
 mod bare;
 mod call;
 mod shared;
-mod turn;
 
 use std::fmt;
 use std::future::Future;

@@ -10,13 +10,13 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 use tokio::time::Instant;
 use tracing::debug;
 use wire::limits::{ANSWER_WAITS_MS, DATA_BYTES_MAX, FRAME_HEADER_BYTES, UNSEAL_AFTER_BYTES};
 use wire::{AbortReason, Frame, LinkState};
 
 use super::shared::{Shared, Tally};
-use super::turn::Turn;
 use super::{End, EndedBy, JoinLimits, poll_read_socket};
 use crate::alarm::Alarm;
 use crate::link::{Incoming, Link, LinkError, LinkReader, LinkWriter};
@@ -123,7 +123,6 @@ impl Call {
             }
             let mut begins = self.shared().state.is_caller();
             let mut registered = Registered::default();
-            let mut turn = Turn::default();
             loop {
                 let reading = poll_fn(|cx| {
                     ready!(registered.poll_readable(cx, socket))?;
@@ -153,7 +152,9 @@ impl Call {
                 self.tally.note_read(count);
                 link.queue_payload(buffer, count);
                 self.flush(link, socket).await?;
-                turn.moved(count).await;
+                if self.tally.take_turn() {
+                    yield_now().await;
+                }
             }
             self.tally.note_end(EndedBy::Socket);
             self.shared().state.on_sent(wire::Kind::End);
@@ -243,7 +244,6 @@ impl Call {
         let mut begins = !self.shared().state.is_caller();
         // No payload changes it, and none is out of turn while it is so: the call has been accepted.
         let mut is_open = self.shared().state.may_receive();
-        let mut turn = Turn::default();
         while is_open {
             match link.next().await.map_err(|error| self.link_failed(&error))? {
                 Incoming::Payload(bytes) => {
@@ -253,9 +253,7 @@ impl Call {
                     self.tally.note_life();
                     // Who goes on speaking is to know that somebody listens.
                     self.tally.set_waiting(false);
-                    let count = bytes.len();
                     self.write(socket, bytes).await?;
-                    turn.moved(count).await;
                 }
                 Incoming::Frame(frame) => {
                     self.try_update(|state| state.on_received(frame.kind()))?;
@@ -266,6 +264,9 @@ impl Call {
                     }
                     is_open = self.shared().state.may_receive();
                 }
+            }
+            if self.tally.take_turn() {
+                yield_now().await;
             }
         }
         if self.shared().state.is_bare_inward() {

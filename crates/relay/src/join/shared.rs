@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use wire::LinkState;
+use wire::limits::DATA_BYTES_MAX;
 
 use super::EndedBy;
 use crate::beginning::Beginning;
@@ -34,6 +35,7 @@ pub(super) struct Tally {
     from_socket: AtomicU64,
     to_socket: AtomicU64,
     has_moved: AtomicBool,
+    in_this_turn: AtomicU64,
     first_end: OnceLock<EndedBy>,
     has_heard_frame: AtomicBool,
     is_waiting: AtomicBool,
@@ -45,18 +47,32 @@ impl Tally {
     /// Bytes have come from the socket.
     pub(super) fn note_read(&self, count: usize) {
         add(&self.from_socket, count);
-        self.note_life();
+        self.note_moved(count);
     }
 
     /// Bytes were handed to the socket.
     pub(super) fn note_written(&self, count: usize) {
         add(&self.to_socket, count);
+        self.note_moved(count);
+    }
+
+    fn note_moved(&self, count: usize) {
+        add(&self.in_this_turn, count);
         self.note_life();
     }
 
     /// A byte has moved somewhere.
     pub(super) fn note_life(&self) {
         self.has_moved.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether so much has moved that others are to go first now. The next turn begins then.
+    pub(super) fn take_turn(&self) -> bool {
+        let is_over = self.in_this_turn.load(Ordering::Relaxed) >= TURN_BYTES;
+        if is_over {
+            self.in_this_turn.store(0, Ordering::Relaxed);
+        }
+        is_over
     }
 
     /// A direction has ended: the first says who ended the call.
@@ -123,3 +139,8 @@ impl Tally {
 fn add(counter: &AtomicU64, count: usize) {
     counter.store(counter.load(Ordering::Relaxed) + count as u64, Ordering::Relaxed);
 }
+
+/// What a call moves before others go first. A thread carries many calls, and the runtime counts what a task asks for, not how
+/// long that takes. Measured beside 8 streams that are as fast as they can be: a message of 100 bytes takes 1.6 ms there and
+/// back through both daemons. 2.5 ms with twice as much, for 1 % less CPU; 27 ms where the runtime alone sees to it.
+const TURN_BYTES: u64 = 2 * DATA_BYTES_MAX as u64;
