@@ -1,7 +1,7 @@
 //! Bytes between a connection and memory.
 //!
-//! The runtime notes what the kernel has told it of each connection. Its own way to read asks for that note as often as
-//! there are layers above it, and a call asks at every turn; here it is looked at once, where the bytes move.
+//! The runtime notes what the kernel has told it of each connection. Its own way to read and write also prepares to wait,
+//! every time, which a call has done already or need not do: here nothing but the note stands before the system call.
 
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -18,20 +18,20 @@ pub(crate) fn poll_read(
     room: &mut [u8],
 ) -> Poll<io::Result<usize>> {
     // Whoever is given more and more lets others have their turn all the same.
-    let turn = ready!(poll_proceed(cx));
+    let budget = ready!(poll_proceed(cx));
     loop {
         let moved = transfer(connection, Interest::READABLE, room.len(), || {
             recv(connection, &mut *room, RecvFlags::empty()).map(|(_, count)| count)
         });
         if moved.is_ready() {
-            turn.made_progress();
+            budget.made_progress();
             return moved;
         }
         ready!(connection.poll_read_ready(cx))?;
     }
 }
 
-/// Writes as much as there is room for.
+/// Writes as much as there is room for. It is reading that is counted: what is written has been read.
 pub(crate) fn poll_write(
     cx: &mut Context<'_>,
     connection: &TcpStream,

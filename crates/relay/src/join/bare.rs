@@ -88,7 +88,7 @@ impl Call {
                 Failed::To(_) => self.socket_failure(),
             })?;
             self.shared().state.on_fin_received();
-            self.pass_on_end(socket).await?;
+            self.pass_on_end(socket)?;
         }
         self.watch_bare(bare).await
     }

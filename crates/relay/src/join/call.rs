@@ -272,12 +272,12 @@ impl Call {
         if self.shared().state.is_bare_inward() {
             return self.go_on_bare(link, socket, pump).await;
         }
-        self.pass_on_end(socket).await?;
+        self.pass_on_end(socket)?;
         self.watch_link(link).await
     }
 
     /// The peer has ended its direction, and so the socket is told.
-    pub(super) async fn pass_on_end(&self, socket: &TcpStream) -> Result<(), End> {
+    pub(super) fn pass_on_end(&self, socket: &TcpStream) -> Result<(), End> {
         self.tally.note_end(EndedBy::Peer);
         // Where this was the last direction, closing says FIN as well.
         if self.shared().state.is_sending() {

@@ -35,7 +35,8 @@ pub(super) struct Tally {
     from_socket: AtomicU64,
     to_socket: AtomicU64,
     has_moved: AtomicBool,
-    in_this_turn: AtomicU64,
+    /// What had moved when the turn of this call began.
+    before_turn: AtomicU64,
     first_end: OnceLock<EndedBy>,
     has_heard_frame: AtomicBool,
     is_waiting: AtomicBool,
@@ -47,17 +48,12 @@ impl Tally {
     /// Bytes have come from the socket.
     pub(super) fn note_read(&self, count: usize) {
         add(&self.from_socket, count);
-        self.note_moved(count);
+        self.note_life();
     }
 
     /// Bytes were handed to the socket.
     pub(super) fn note_written(&self, count: usize) {
         add(&self.to_socket, count);
-        self.note_moved(count);
-    }
-
-    fn note_moved(&self, count: usize) {
-        add(&self.in_this_turn, count);
         self.note_life();
     }
 
@@ -68,9 +64,11 @@ impl Tally {
 
     /// Whether so much has moved that others are to go first now. The next turn begins then.
     pub(super) fn take_turn(&self) -> bool {
-        let is_over = self.in_this_turn.load(Ordering::Relaxed) >= TURN_BYTES as u64;
+        let (from_socket, to_socket) = self.bytes();
+        let moved = from_socket + to_socket;
+        let is_over = moved - self.before_turn.load(Ordering::Relaxed) >= TURN_BYTES as u64;
         if is_over {
-            self.in_this_turn.store(0, Ordering::Relaxed);
+            self.before_turn.store(moved, Ordering::Relaxed);
         }
         is_over
     }
