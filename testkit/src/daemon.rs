@@ -175,6 +175,22 @@ impl Daemon {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
+    /// Whether it waits for its sockets, and with no time limit. `None` where it may not be watched (proc_pid_syscall(5)).
+    ///
+    /// # Panics
+    /// When it has gone.
+    pub fn waits_for_sockets_alone(&self) -> Option<bool> {
+        let said = match std::fs::read_to_string(format!("/proc/{}/syscall", self.child.id())) {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return None,
+            said => said.unwrap(),
+        };
+        let mut words = said.split_whitespace();
+        // epoll_wait(2) and epoll_pwait(2) on x86-64, and on 64-bit ARM, which has only the latter.
+        let is_wait = words.next().is_some_and(|number| ["232", "281", "22"].contains(&number));
+        // In 32 bits it is -1; what stands above them is not defined.
+        Some(is_wait && words.nth(3).is_some_and(|limit| limit.ends_with("ffffffff")))
+    }
+
     /// How much memory it holds.
     ///
     /// # Panics

@@ -186,6 +186,26 @@ fn a_station_that_does_not_read_holds_the_partner_back() {
 }
 
 #[test]
+fn the_daemons_wait_for_a_call_without_a_time_limit() {
+    let (plan, station) = Plan::to(Station::open, Station::address);
+    let chain = plan.start();
+    let mut partner = chain.call();
+    let mut called = station.accept();
+    partner.send(b"?");
+    called.receive(1);
+    called.send(b"!");
+    partner.receive(1);
+    for daemon in [&chain.proxy, &chain.client] {
+        if daemon.waits_for_sockets_alone().is_none() {
+            eprintln!("skipped: the system call of another process may not be seen here");
+            return;
+        }
+        // A timer of the runtime that stood while calls do would be one for each of their messages.
+        wait_until("a daemon waits for its sockets alone", || daemon.waits_for_sockets_alone() == Some(true));
+    }
+}
+
+#[test]
 fn a_slow_wire_changes_nothing_but_the_time() {
     let (plan, _station) = Plan::to(Station::hashing, Station::address);
     let chain = plan.with_tunnel().start();

@@ -6,10 +6,11 @@ use std::time::Duration;
 use daemon::failure::Failure;
 use daemon::service_manager;
 use license::{Day, License, Notice, ProxyId, Refusal, Status, TrustedKey, Watch, file};
-use relay::{Either, race};
+use relay::Either;
+use relay::alarm::Alarm;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
-use tokio::time::sleep;
+use tokio::time::Instant;
 use tracing::{error, warn};
 
 use crate::options::Options;
@@ -130,9 +131,10 @@ struct Keeper {
 impl Keeper {
     async fn run(mut self, mut orders: mpsc::Receiver<Order>, today: impl Fn() -> Day) {
         service_manager::status(&self.licensed.status().to_string());
+        let mut alarm = Alarm::default();
         loop {
             self.look(today());
-            match race(orders.recv(), sleep(LOOK_EVERY)).await {
+            match alarm.within(Instant::now() + LOOK_EVERY, orders.recv()).await {
                 Either::Left(Some(Order { place, done })) => {
                     self.licensed.place = place;
                     self.licensed.watch.on_change();

@@ -35,7 +35,10 @@ fn run() -> Result<ExitCode, Failure> {
         log: options.log.clone(),
         pid_file: options.pid_file.clone(),
     };
-    live(&shell, || Proxy::start(options, licensed).map(Running))
+    live(&shell, || {
+        relay::keep_timers_in_kernel().map_err(Failure::operator)?;
+        Proxy::start(options, licensed).map(Running)
+    })
 }
 
 struct Running(Proxy);

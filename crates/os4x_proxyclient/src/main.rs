@@ -33,7 +33,10 @@ fn run() -> Result<ExitCode, Failure> {
         log: options.log.clone(),
         pid_file: options.pid_file.clone(),
     };
-    live(&shell, || Client::start(options).map(Running))
+    live(&shell, || {
+        relay::keep_timers_in_kernel().map_err(Failure::operator)?;
+        Client::start(options).map(Running)
+    })
 }
 
 struct Running(Client);

@@ -1,44 +1,45 @@
 //! One timer for whatever is waited for on a link, one thing after the other.
 //!
-//! A timer that is set to an earlier time than all others costs a system call (the runtime may be asleep until one of
-//! those), and every timer costs a place in the runtime's wheel. Hardly one of a link's deadlines is ever reached. So the
-//! timer of a link is not set again for every deadline: as long as it goes off early enough it is left as it is, and once
-//! it has gone off too early it is set to what is due then.
+//! A timer that is set to an earlier time than all others costs a system call, and every timer costs a place in the queue of
+//! its thread. Hardly one of a link's deadlines is ever reached. So the timer of a link is not set again for every
+//! deadline: as long as it goes off early enough it is left as it is, and once it has gone off too early it is set to what
+//! is due then.
 
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use crate::link::LinkError;
 use crate::race::{Either, Race, race};
 use crate::registered::Registered;
+use crate::timer::Timer;
 
 /// A timer that is made when it is first needed, and kept.
 #[derive(Default)]
 pub struct Alarm {
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Option<Timer>,
     registered: Registered,
 }
 
 impl Alarm {
     /// Ready once `until` has passed. Needs a Tokio runtime.
     pub fn poll(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
-        if timer.deadline() <= until && self.registered.is_for(cx) && !timer.is_elapsed() {
+        let timer = self.timer.get_or_insert_with(|| Timer::at(until));
+        if timer.deadline() <= until && self.registered.is_for(cx) && !timer.has_gone_off() {
             return Poll::Pending;
         }
         loop {
             if until < timer.deadline() {
-                timer.as_mut().reset(until);
+                timer.reset(until);
             }
-            ready!(self.registered.ask(cx, |cx| timer.as_mut().poll(cx)));
+            ready!(self.registered.ask(cx, |cx| Pin::new(&mut *timer).poll(cx)));
             if until <= Instant::now() {
                 return Poll::Ready(());
             }
-            timer.as_mut().reset(until);
+            timer.reset(until);
         }
     }
 
@@ -63,7 +64,7 @@ pub(crate) fn or_silence<T>(outcome: Either<Result<T, LinkError>, ()>) -> Result
 
 impl fmt::Debug for Alarm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Alarm").field(&self.timer.as_ref().map(|timer| timer.deadline())).finish()
+        f.debug_tuple("Alarm").field(&self.timer.as_ref().map(Timer::deadline)).finish()
     }
 }
 
@@ -102,7 +103,7 @@ mod tests {
             if seconds == 1 {
                 assert!(poll_fn(|cx| Poll::Ready(alarm.poll(cx, first))).await.is_pending());
             }
-            assert_eq!(alarm.timer.as_ref().map(|timer| timer.deadline()), Some(first));
+            assert_eq!(alarm.timer.as_ref().map(Timer::deadline), Some(first));
         }
     }
 }

@@ -11,6 +11,7 @@
 //! * [`stop`]: the wish that running calls end.
 //! * [`stream`]: what lies between the daemons, a sealed connection.
 //! * [`link`]: such a stream, cut into the frames of [`wire`].
+//! * [`keep_timers_in_kernel()`]: timers that cost nothing while nothing is due.
 //! * `transfer`: bytes between a connection and memory.
 //! * `pump`: bytes from one connection to another, in the kernel.
 //! * [`gather()`]: under load they come together first.
@@ -34,6 +35,7 @@ mod registered;
 pub mod socket;
 pub mod stop;
 pub mod stream;
+mod timer;
 mod transfer;
 
 pub use beginning::Beginning;
@@ -45,3 +47,4 @@ pub use link::{Incoming, Link, LinkError};
 pub use race::{Either, race};
 pub use stop::Stop;
 pub use stream::Stream;
+pub use timer::keep_timers_in_kernel;

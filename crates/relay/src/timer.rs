@@ -1,0 +1,104 @@
+//! Timers that cost nothing while nothing is due.
+//!
+//! While one of the runtime's timers stands, its thread waits for its sockets with a time limit: for every such wait the
+//! kernel sets a timer, and cancels it as soon as something comes. A timer that is a file (timerfd_create(2)) stays set
+//! however often the thread waits, and is one more thing to wait for: one of these serves all that stand while calls do.
+//! What is waited for briefly, a connection for example, uses the runtime's.
+//!
+//! A thread that has not begun to [keep them in the kernel](keep_timers_in_kernel) has the runtime's: one of several threads,
+//! and a test whose clock is paused.
+
+mod queue;
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+pub use queue::keep_timers_in_kernel;
+use queue::with_queue;
+
+/// Ready once its time has come.
+#[derive(Debug)]
+pub(crate) struct Timer(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    /// Kept in the queue of its thread while it waits, under this number.
+    Queued { deadline: Instant, number: Option<u64> },
+    /// Kept by the runtime.
+    OfRuntime(Pin<Box<Sleep>>),
+}
+
+impl Timer {
+    /// One that goes off at a time.
+    pub(crate) fn at(deadline: Instant) -> Self {
+        Self(match with_queue(|_| ()) {
+            Some(()) => Kind::Queued { deadline, number: None },
+            None => Kind::OfRuntime(Box::pin(sleep_until(deadline))),
+        })
+    }
+
+    /// When it goes off.
+    pub(crate) fn deadline(&self) -> Instant {
+        match &self.0 {
+            Kind::Queued { deadline, .. } => *deadline,
+            Kind::OfRuntime(sleep) => sleep.deadline(),
+        }
+    }
+
+    /// Whether it has woken whom it was to wake. Does not look at the clock.
+    pub(crate) fn has_gone_off(&self) -> bool {
+        match &self.0 {
+            Kind::Queued { deadline, .. } => with_queue(|queue| queue.is_over(*deadline)).unwrap_or(true),
+            Kind::OfRuntime(sleep) => sleep.is_elapsed(),
+        }
+    }
+
+    /// Sets it to another time. Wakes nobody before it has been polled again.
+    pub(crate) fn reset(&mut self, to: Instant) {
+        self.leave_queue();
+        match &mut self.0 {
+            Kind::Queued { deadline, .. } => *deadline = to,
+            Kind::OfRuntime(sleep) => sleep.as_mut().reset(to),
+        }
+    }
+
+    fn leave_queue(&mut self) {
+        let Kind::Queued { deadline, number } = &mut self.0 else { return };
+        if let Some(number) = number.take() {
+            let place = (*deadline, number);
+            // Dropped outside the queue: with its last waker a task goes, and with it its timers.
+            drop(with_queue(|queue| queue.remove(&place)));
+        }
+    }
+}
+
+impl Future for Timer {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let (deadline, number) = match &mut self.0 {
+            Kind::Queued { deadline, number } => (*deadline, number),
+            Kind::OfRuntime(sleep) => return sleep.as_mut().poll(cx),
+        };
+        let now = Instant::now();
+        if deadline <= now {
+            self.leave_queue();
+            return Poll::Ready(());
+        }
+        let replaced = with_queue(|queue| {
+            let number = *number.get_or_insert_with(|| queue.number());
+            queue.insert((deadline, number), cx.waker().clone(), now)
+        });
+        // Likewise.
+        drop(replaced);
+        Poll::Pending
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.leave_queue();
+    }
+}
