@@ -68,7 +68,6 @@ impl Timer {
         let Kind::Queued { deadline, number } = &mut self.0 else { return };
         if let Some(number) = number.take() {
             let place = (*deadline, number);
-            // Dropped outside the queue: with its last waker a task goes, and with it its timers.
             drop(with_queue(|queue| queue.remove(&place)));
         }
     }
@@ -87,12 +86,10 @@ impl Future for Timer {
             self.leave_queue();
             return Poll::Ready(());
         }
-        let replaced = with_queue(|queue| {
+        drop(with_queue(|queue| {
             let number = *number.get_or_insert_with(|| queue.number());
             queue.insert((deadline, number), cx.waker().clone(), now)
-        });
-        // Likewise.
-        drop(replaced);
+        }));
         Poll::Pending
     }
 }

@@ -45,13 +45,13 @@ fn kernel_timer() -> io::Result<Receiver> {
 
 fn wake_due() {
     let now = Instant::now();
-    // Not inside the queue: what is woken, or goes with its last waker, may have timers.
     while let Some(waker) = with_queue(|queue| queue.next_due(now)).flatten() {
         waker.wake();
     }
 }
 
-/// What an action gives for the queue of this thread, if it has one.
+/// What an action gives for the queue of this thread, if it has one. Wakers are woken and dropped outside: with its last
+/// one a task goes, and with it its timers, which leave the queue.
 pub(super) fn with_queue<T>(action: impl FnOnce(&mut Queue) -> T) -> Option<T> {
     QUEUE.with_borrow_mut(|queue| queue.as_mut().map(action))
 }
