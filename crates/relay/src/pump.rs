@@ -205,5 +205,5 @@ const PIPE_BYTES: usize = 1_024 * 1_024;
 const PIPE_BYTES_DEFAULT: usize = 64 * 1_024;
 /// Pipes that a thread keeps. Each is two descriptors, and no memory while it is empty.
 const PIPES_KEPT_PER_THREAD: usize = 8;
-/// Pieces after which others have their turn.
+/// Pieces that count as one of the things that the runtime lets a task do before others have their turn.
 const ROUNDS_MAX: usize = 16;
