@@ -6,6 +6,7 @@ use crate::daemon::Daemon;
 use crate::peer::Peer;
 use crate::setup::{ClientSetup, Listener, ProxySetup};
 use crate::site::Site;
+use crate::station::Station;
 use crate::tunnel::Tunnel;
 
 /// A proxy and a client that trust each other, before they are started. Change what the test is about.
@@ -137,6 +138,20 @@ impl Chain {
     /// When nobody answers.
     pub fn call(&self) -> Peer {
         Peer::call(self.external())
+    }
+
+    /// A call from a partner to a station on which a byte has gone each way: its two ends.
+    ///
+    /// # Panics
+    /// When it does not come about.
+    pub fn running_call(&self, station: &Station) -> [Peer; 2] {
+        let mut partner = self.call();
+        let mut called = station.accept();
+        partner.send(b"?");
+        called.receive(1);
+        called.send(b"!");
+        partner.receive(1);
+        [partner, called]
     }
 
     /// Where stations call out.

@@ -27,22 +27,12 @@ impl Which {
     }
 }
 
-fn running_call(chain: &Chain, station: &Station) -> [Peer; 2] {
-    let mut partner = chain.call();
-    let mut called = station.accept();
-    partner.send(b"?");
-    called.receive(1);
-    called.send(b"!");
-    partner.receive(1);
-    [partner, called]
-}
-
 #[test]
 fn a_running_call_is_finished_and_no_new_one_is_taken() {
     for_each_daemon(
         |_| {},
         |chain, station, which| {
-            let [mut partner, mut called] = running_call(chain, station);
+            let [mut partner, mut called] = chain.running_call(station);
             let mark = chain.proxy.mark();
             which.of(chain).signal(Signal::TERM);
             which.of(chain).wait(&[("event", "drain"), ("calls", "1")]);
@@ -86,7 +76,7 @@ fn an_idle_daemon_ends_at_once_and_tells_the_other() {
 fn a_call_that_does_not_end_is_aborted_when_the_time_is_over() {
     let short = |plan: &mut Plan| (plan.proxy.drain_s, plan.client.drain_s) = (1, 1);
     for_each_daemon(short, |chain, station, which| {
-        let [mut partner, mut called] = running_call(chain, station);
+        let [mut partner, mut called] = chain.running_call(station);
         which.of(chain).signal(Signal::TERM);
         assert_eq!((partner.ending(), called.ending()), (Ending::Reset, Ending::Reset), "{which:?}");
         assert!(which.of(chain).wait_end().success(), "{which:?}");
@@ -101,7 +91,7 @@ fn a_second_signal_ends_it_at_once() {
     for_each_daemon(
         |_| {},
         |chain, station, which| {
-            let [mut partner, mut called] = running_call(chain, station);
+            let [mut partner, mut called] = chain.running_call(station);
             which.of(chain).signal(Signal::TERM);
             which.of(chain).wait(&[("event", "drain")]);
             which.of(chain).signal(Signal::TERM);
@@ -116,21 +106,21 @@ fn a_draining_client_leaves_the_calls_to_the_other() {
     let (plan, station) = Plan::to(Station::open, Station::address);
     let twin = plan.client.clone();
     let mut chain = plan.start();
-    let [mut partner, mut called] = running_call(&chain, &station);
+    let [mut partner, mut called] = chain.running_call(&station);
     let mark = chain.proxy.mark();
     let twin = twin.start();
     chain.proxy.wait_after(mark, &[("event", "attached")]);
     chain.client.signal(Signal::TERM);
     chain.client.wait(&[("event", "drain")]);
     for _ in 0..5 {
-        running_call(&chain, &station);
+        chain.running_call(&station);
     }
     partner.send(b"still");
     assert_eq!(called.receive(5), b"still");
     drop((partner, called));
     assert!(chain.client.wait_end().success());
     for _ in 0..5 {
-        running_call(&chain, &station);
+        chain.running_call(&station);
     }
     assert!(chain.proxy.all(&[("event", "closed")]).is_empty());
     assert!(twin.all(&[("event", "lost")]).is_empty());

@@ -16,20 +16,9 @@ fn wait_for_lines(what: &str, log: &Log, fields: &[(&str, &str)], count: usize) 
     wait_until(what, || log.all(fields).len() >= count);
 }
 
-/// A call on which bytes have gone both ways.
-fn running_call(chain: &Chain, station: &Station) -> [Peer; 2] {
-    let mut partner = chain.call();
-    let mut called = station.accept();
-    partner.send(b"?");
-    called.receive(1);
-    called.send(b"!");
-    partner.receive(1);
-    [partner, called]
-}
-
 /// Shows that calls work.
 fn call_works(chain: &Chain, station: &Station) {
-    let [mut partner, mut called] = running_call(chain, station);
+    let [mut partner, mut called] = chain.running_call(station);
     let bytes = pattern(3, 50_000);
     partner.send(&bytes);
     partner.finish();
@@ -43,9 +32,9 @@ fn call_works(chain: &Chain, station: &Station) {
 fn a_killed_client_is_a_reset_for_the_partner_and_comes_back() {
     let (plan, station) = Plan::to(Station::open, Station::address);
     let mut chain = plan.start();
-    let [mut silent, _called] = running_call(&chain, &station);
-    let [mut receiving, mut sending] = running_call(&chain, &station);
-    let [mut finished, mut hearing] = running_call(&chain, &station);
+    let [mut silent, _called] = chain.running_call(&station);
+    let [mut receiving, mut sending] = chain.running_call(&station);
+    let [mut finished, mut hearing] = chain.running_call(&station);
     sending.send(&pattern(1, 100_000));
     receiving.receive(50_000);
     finished.finish();
@@ -67,8 +56,8 @@ fn a_killed_client_is_a_reset_for_the_partner_and_comes_back() {
 fn a_killed_proxy_is_a_reset_for_the_station_and_the_client_returns_to_it() {
     let (plan, station) = Plan::to(Station::open, Station::address);
     let mut chain = plan.start();
-    let [_partner, mut silent] = running_call(&chain, &station);
-    let [mut sending, mut receiving] = running_call(&chain, &station);
+    let [_partner, mut silent] = chain.running_call(&station);
+    let [mut sending, mut receiving] = chain.running_call(&station);
     sending.send(&pattern(1, 100_000));
     receiving.receive(50_000);
     for _ in 0..2 {
@@ -149,8 +138,8 @@ fn a_wire_that_acknowledges_nothing_ends_running_calls_by_resets() {
     plan.proxy.listeners[0].address = namespace.external(6_619);
     plan.client.proxies = vec![plan.proxy.internal];
     let chain = plan.step_s(2).start();
-    let [mut silent, mut silent_called] = running_call(&chain, &station);
-    let [mut sending, mut receiving] = running_call(&chain, &station);
+    let [mut silent, mut silent_called] = chain.running_call(&station);
+    let [mut sending, mut receiving] = chain.running_call(&station);
     let (mark, client_mark) = (chain.proxy.mark(), chain.client.mark());
     namespace.kill_wire_of_clients();
     sending.send(b"into the void");
@@ -191,7 +180,7 @@ fn two_clients_with_one_key_do_not_evict_each_other() {
     chain.proxy.wait_after(mark, &ATTACHED);
     twin.wait(&ATTACHED);
     // As long as it takes for eviction to be noticed and answered: a silent call that -T does not end.
-    let mut dripping = running_call(&chain, &station);
+    let mut dripping = chain.running_call(&station);
     dripping[0].finish();
     assert_eq!(dripping[1].ending(), Ending::Fin);
     assert_eq!(dripping[0].ending(), Ending::Reset, "reaped after -T");
