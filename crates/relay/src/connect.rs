@@ -9,6 +9,9 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
+use crate::race::{Either, race};
+use crate::timer::Timer;
+
 /// The head start of one address before the next is tried beside it (RFC 8305, section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// Addresses of one name that are tried at most; a name with more is broken or hostile.
@@ -106,12 +109,12 @@ pub async fn connect_by(
         let ways = open_ways(resolve(host, port).await?, route, &mut tried)?;
         connect_first(ways, &mut tried).await
     };
-    let error = match timeout(step, attempt).await {
-        Ok(Ok(stream)) => return Ok(stream),
+    let error = match race(attempt, Timer::at(began + step)).await {
+        Either::Left(Ok(stream)) => return Ok(stream),
         // The kernel gave up before the deadline did.
-        Ok(Err(ConnectError::TimedOut(_))) => ConnectError::TimedOut(began.elapsed()),
-        Ok(Err(error)) => error,
-        Err(_) => ConnectError::TimedOut(step),
+        Either::Left(Err(ConnectError::TimedOut(_))) => ConnectError::TimedOut(began.elapsed()),
+        Either::Left(Err(error)) => error,
+        Either::Right(()) => ConnectError::TimedOut(step),
     };
     Err(NotConnected { error, address: tried })
 }

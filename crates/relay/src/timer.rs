@@ -2,8 +2,8 @@
 //!
 //! While one of the runtime's timers stands, its thread waits for its sockets with a time limit: for every such wait the
 //! kernel sets a timer, and cancels it as soon as something comes. A timer that is a file (timerfd_create(2)) stays set
-//! however often the thread waits, and is one more thing to wait for: one of these serves all that stand while calls do.
-//! What is waited for briefly, a connection for example, uses the runtime's.
+//! however often the thread waits, and is one more thing to wait for: one of these serves all that stand while calls do,
+//! and what every call waits for. What is waited for now and then uses the runtime's.
 //!
 //! A thread that has not begun to [keep them in the kernel](keep_timers_in_kernel) has the runtime's: one of several threads,
 //! and a test whose clock is paused.
