@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 pub use queue::keep_timers_in_kernel;
-use queue::with_queue;
+use queue::{Place, Queue, with_queue};
 
 /// Ready once its time has come.
 #[derive(Debug)]
@@ -24,8 +24,8 @@ pub(crate) struct Timer(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    /// Kept in the queue of its thread while it waits, under this number.
-    Queued { deadline: Instant, number: Option<u64> },
+    /// Has this place in the queue of its thread while it waits.
+    Queued(Place),
     /// Kept by the runtime.
     OfRuntime(Pin<Box<Sleep>>),
 }
@@ -33,8 +33,8 @@ enum Kind {
 impl Timer {
     /// One that goes off at a time.
     pub(crate) fn at(deadline: Instant) -> Self {
-        Self(match with_queue(|_| ()) {
-            Some(()) => Kind::Queued { deadline, number: None },
+        Self(match with_queue(Queue::number) {
+            Some(number) => Kind::Queued((deadline, number)),
             None => Kind::OfRuntime(Box::pin(sleep_until(deadline))),
         })
     }
@@ -42,7 +42,7 @@ impl Timer {
     /// When it goes off.
     pub(crate) fn deadline(&self) -> Instant {
         match &self.0 {
-            Kind::Queued { deadline, .. } => *deadline,
+            Kind::Queued((deadline, _)) => *deadline,
             Kind::OfRuntime(sleep) => sleep.deadline(),
         }
     }
@@ -50,7 +50,7 @@ impl Timer {
     /// Whether it has woken whom it was to wake. Does not look at the clock.
     pub(crate) fn has_gone_off(&self) -> bool {
         match &self.0 {
-            Kind::Queued { deadline, .. } => with_queue(|queue| queue.is_over(*deadline)).unwrap_or(true),
+            Kind::Queued((deadline, _)) => with_queue(|queue| queue.is_over(*deadline)).unwrap_or(true),
             Kind::OfRuntime(sleep) => sleep.is_elapsed(),
         }
     }
@@ -59,16 +59,14 @@ impl Timer {
     pub(crate) fn reset(&mut self, to: Instant) {
         self.leave_queue();
         match &mut self.0 {
-            Kind::Queued { deadline, .. } => *deadline = to,
+            Kind::Queued((deadline, _)) => *deadline = to,
             Kind::OfRuntime(sleep) => sleep.as_mut().reset(to),
         }
     }
 
-    fn leave_queue(&mut self) {
-        let Kind::Queued { deadline, number } = &mut self.0 else { return };
-        if let Some(number) = number.take() {
-            let place = (*deadline, number);
-            drop(with_queue(|queue| queue.remove(&place)));
+    fn leave_queue(&self) {
+        if let Kind::Queued(place) = &self.0 {
+            drop(with_queue(|queue| queue.remove(place)));
         }
     }
 }
@@ -77,19 +75,16 @@ impl Future for Timer {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let (deadline, number) = match &mut self.0 {
-            Kind::Queued { deadline, number } => (*deadline, number),
+        let place = match &mut self.0 {
+            Kind::Queued(place) => *place,
             Kind::OfRuntime(sleep) => return sleep.as_mut().poll(cx),
         };
         let now = Instant::now();
-        if deadline <= now {
+        if place.0 <= now {
             self.leave_queue();
             return Poll::Ready(());
         }
-        drop(with_queue(|queue| {
-            let number = *number.get_or_insert_with(|| queue.number());
-            queue.insert((deadline, number), cx.waker().clone(), now)
-        }));
+        drop(with_queue(|queue| queue.insert(place, cx.waker().clone(), now)));
         Poll::Pending
     }
 }
